@@ -1,0 +1,283 @@
+//! The only file I/O: read an input, write an output that appears whole or not at all.
+//!
+//! Every error carries the path, because an I/O error without its path is a riddle. An output is
+//! written beside its target under a temporary name, synced, and renamed: a reader sees the old file
+//! or the new one, and a failed run leaves the old one as it was.
+#![expect(clippy::disallowed_methods, reason = "this is the module the others are sent to")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A failed operation on a file: what was being done, to which path.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}", path.display())]
+pub struct Error {
+    verb: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What the operating system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// What a file operation gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the file does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// Puts the verb and the path to an I/O error.
+pub fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error { verb, path: path.to_owned(), source }
+}
+
+/// The whole contents of a regular file.
+///
+/// Directories, pipes and devices are refused: an input is read once and its size is known.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let (mut file, length) = open_regular(path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.read_to_end(&mut bytes).map_err(at("read", path))?;
+    Ok(bytes)
+}
+
+/// The contents of a file that is expected to be small, such as JSON or a key: at most `limit` bytes.
+pub fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let (file, _) = open_regular(path)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
+    if bytes.len() as u64 > limit {
+        let problem = io::Error::other(format!("larger than {limit} bytes"));
+        return Err(at("read", path)(problem));
+    }
+    Ok(bytes)
+}
+
+/// A regular file, buffered, and its length in bytes.
+pub fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
+    let (file, length) = open_regular(path)?;
+    Ok((BufReader::with_capacity(1 << 16, file), length))
+}
+
+fn open_regular(path: &Path) -> Result<(File, u64)> {
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    let metadata = fs::metadata(path).map_err(at("read", path))?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a directory" } else { "a pipe or a device" };
+        return Err(at("read", path)(io::Error::other(format!("it is {what}, not a file"))));
+    }
+    let file = File::open(path).map_err(at("read", path))?;
+    Ok((file, metadata.len()))
+}
+
+/// The digest and the length in bytes of a file, in constant memory.
+pub fn digest(path: &Path) -> Result<(crate::digest::Digest, u64)> {
+    let (file, _) = open(path)?;
+    let mut hashing = crate::digest::Hashing::new(file);
+    io::copy(&mut hashing, &mut io::sink()).map_err(at("read", path))?;
+    Ok(hashing.finish())
+}
+
+/// The names in a directory, sorted; an absent directory is empty. Names that are not UTF-8 are errors.
+pub fn list(directory: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at("list", directory)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(at("list", directory))?;
+        let name = entry.file_name().into_string().map_err(|_| {
+            at("list", &entry.path())(io::Error::other("the name is not UTF-8"))
+        })?;
+        names.push(name);
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether the path is a directory.
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Whether something exists at the path.
+pub fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Whether the two paths lead to one file.
+pub fn same_file(left: &Path, right: &Path) -> bool {
+    matches!((left.canonicalize(), right.canonicalize()), (Ok(left), Ok(right)) if left == right)
+}
+
+/// Makes a directory and those above it.
+pub fn create_dir_all(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(at("create the directory", path))
+}
+
+/// Removes a file; an absent one is no error. Says whether there was one.
+pub fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at("remove", path)(error)),
+    }
+}
+
+/// Removes a directory that is empty; one that is not stays.
+pub fn remove_empty_dir(path: &Path) {
+    let _ = fs::remove_dir(path);
+}
+
+/// The permission bits of a file (`0o755`), without the file type.
+#[cfg(unix)]
+pub fn mode(path: &Path) -> Result<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = fs::metadata(path).map_err(at("read", path))?;
+    Ok(metadata.permissions().mode() & 0o7777)
+}
+
+/// Who may do what with an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Whatever the process makes by default.
+    Data,
+    /// Executable by all who may read it.
+    Executable,
+    /// Readable and writable by the owner alone, from the first moment on.
+    Secret,
+}
+
+/// A file that appears under its name only when [`AtomicFile::commit`] is called.
+///
+/// Dropped without a commit, it leaves nothing behind.
+pub struct AtomicFile {
+    target: PathBuf,
+    temporary: PathBuf,
+    file: Option<File>,
+}
+
+impl AtomicFile {
+    /// Opens a temporary file beside `target`, whose directory is made where it is missing.
+    pub fn create(target: &Path, mode: Mode) -> Result<Self> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let directory = match target.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        create_dir_all(directory)?;
+        if target.is_dir() {
+            return Err(at("write", target)(io::Error::other("it is a directory")));
+        }
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temporary = directory.join(format!(".xpost-{}-{count}.tmp", std::process::id()));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(match mode {
+                Mode::Data => 0o666,
+                Mode::Executable => 0o777,
+                Mode::Secret => 0o600,
+            });
+        }
+        #[cfg(not(unix))]
+        let _ = mode;
+        let file = options.open(&temporary).map_err(at("write", target))?;
+        Ok(Self { target: target.to_owned(), temporary, file: Some(file) })
+    }
+
+    /// The path it will have.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Puts the finished file in its place, replacing what was there.
+    pub fn commit(mut self) -> Result<()> {
+        self.finish()?;
+        fs::rename(&self.temporary, &self.target).map_err(at("write", &self.target))
+    }
+
+    /// Puts the finished file in its place unless something is there already.
+    pub fn commit_new(mut self) -> Result<()> {
+        self.finish()?;
+        fs::hard_link(&self.temporary, &self.target).map_err(at("write", &self.target))?;
+        fs::remove_file(&self.temporary).map_err(at("write", &self.target))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        match self.file.take() {
+            Some(file) => file.sync_all().map_err(at("write", &self.target)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.file {
+            Some(file) => file.write(bytes),
+            None => Err(io::Error::other("already committed")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), File::flush)
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        // After a commit there is nothing under this name any more.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Writes a small file whole.
+pub fn write(path: &Path, mode: Mode, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path, mode)?;
+    file.write_all(bytes).map_err(at("write", path))?;
+    file.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_that_is_not_committed_leaves_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("sub/out");
+        write(&path, Mode::Data, b"old").expect("written");
+        let mut file = AtomicFile::create(&path, Mode::Data).expect("created");
+        file.write_all(b"half").expect("written");
+        drop(file);
+        assert_eq!(read(&path).expect("read"), b"old");
+        assert_eq!(list(path.parent().expect("a parent")).expect("listed"), ["out"]);
+    }
+
+    #[test]
+    fn a_directory_is_no_input() {
+        let error = read(Path::new(".")).expect_err("a directory");
+        assert_eq!(error.source.to_string(), "it is a directory, not a file");
+    }
+
+    #[test]
+    fn a_new_file_never_replaces_another() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("key");
+        write(&path, Mode::Secret, b"first").expect("written");
+        let file = AtomicFile::create(&path, Mode::Secret).expect("created");
+        assert!(file.commit_new().is_err());
+        assert_eq!(read(&path).expect("read"), b"first");
+    }
+}

@@ -1,0 +1,9 @@
+//! xpost turns the static binary that a build produced into a small, signed release whose
+//! crashes still open in gdb.
+//!
+//! The modules stand in pipeline order, and a module uses only the modules above it: bytes become
+//! an [`elf::Elf`], a plan is made from it, a layout from the plan, and files from the layout.
+//! Nothing flows back. `ARCHITECTURE.md` has the picture.
+
+pub mod digest;
+pub mod fs;
