@@ -94,9 +94,10 @@ pub fn list(directory: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(at("list", directory))?;
-        let name = entry.file_name().into_string().map_err(|_| {
-            at("list", &entry.path())(io::Error::other("the name is not UTF-8"))
-        })?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|_| at("list", &entry.path())(io::Error::other("the name is not UTF-8")))?;
         names.push(name);
     }
     names.sort();

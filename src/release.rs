@@ -1,0 +1,97 @@
+//! The release directory: what lies in `xpost-out` and how the parts belong together.
+//!
+//! It is the only state there is. A person can read it and delete from it; every command that works
+//! without file arguments reads it anew. `release.json` holds only what the files cannot say.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::build_id::BuildId;
+use crate::digest::Digest;
+use crate::inspect::Platform;
+
+/// A file of the release, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// The file name, without a directory.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The SHA-256 of its contents.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// A slim binary and the files that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binary {
+    /// The slim file itself.
+    pub file: Product,
+    /// The id of its note, where it has one.
+    pub build_id: Option<BuildId>,
+    /// SHA-256 over its segments: equal for the binary before and after slimming.
+    pub load_digest: Digest,
+    /// `<name>.debug`.
+    pub debug: Option<Product>,
+    /// `<name>.cdx.json`, `<name>.spdx.json`.
+    pub sboms: Vec<Sbom>,
+}
+
+/// An SBOM of a binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sbom {
+    /// What the file holds.
+    pub format: SbomFormat,
+    /// The file.
+    pub file: Product,
+}
+
+/// The formats of SBOMs, in the order of their extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SbomFormat {
+    /// CycloneDX JSON, `.cdx.json`.
+    CycloneDx,
+    /// SPDX JSON, `.spdx.json`.
+    Spdx,
+}
+
+impl SbomFormat {
+    /// The media type in a registry.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::CycloneDx => "application/vnd.cyclonedx+json",
+            Self::Spdx => "application/spdx+json",
+        }
+    }
+
+    /// What the file name ends in.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::CycloneDx => ".cdx.json",
+            Self::Spdx => ".spdx.json",
+        }
+    }
+}
+
+/// All binaries of one platform, sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformRelease {
+    /// Read from the binaries themselves.
+    pub platform: Platform,
+    /// At least one.
+    pub binaries: Vec<Binary>,
+    /// The signature of this platform's manifest and files; lies beside each binary as `<name>.sigstore.json`.
+    pub bundle: Option<Product>,
+}
+
+/// Everything that lies in the release directory, sorted by platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// At least one.
+    pub platforms: Vec<PlatformRelease>,
+    /// The annotations of the index, from `release.json`.
+    pub annotations: BTreeMap<String, String>,
+    /// The signature of the index and all files, `index.sigstore.json`.
+    pub bundle: Option<Product>,
+}
