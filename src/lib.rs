@@ -5,8 +5,18 @@
 //! an [`elf::Elf`], a plan is made from it, a layout from the plan, and files from the layout.
 //! Nothing flows back. `ARCHITECTURE.md` has the picture.
 
-pub mod build_id;
 pub mod digest;
+
 pub mod fs;
+
+pub mod build_id;
+
+pub mod elf;
+
 pub mod inspect;
+
+pub mod slim;
+
+pub mod debug;
+
 pub mod release;

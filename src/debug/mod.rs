@@ -1,0 +1,111 @@
+//! The other half of a plan: what the slim file set aside → the debug file.
+//!
+//! The debug file has all section headers of the input in their order, so indices, links and `st_shndx` stay
+//! true; what is loaded is there as a header without contents (SHT_NOBITS), except notes, because a
+//! debugger skips a debug file without the build-id. The program headers stay as they were, to the byte:
+//! perf computes wrong function names from others.
+
+mod compress;
+mod link;
+
+use object::elf;
+use object::write::elf::SectionHeader;
+
+pub use compress::Compression;
+pub use link::{checksum, link};
+
+use crate::elf::{Elf, Error, Section, SectionTable};
+use crate::slim::{self, DebugLink, Fate, Holds, Layout, Leaving, Options, Piece, Plan};
+
+/// An input, split: its slim file and its debug file.
+#[derive(Debug, Clone)]
+pub struct Split<'data> {
+    /// What was decided.
+    pub plan: Plan<'data>,
+    /// The slim file.
+    pub slim: Layout<'data>,
+    /// The debug file; `None` where nothing leaves, or where what leaves is dropped.
+    pub debug: Option<Layout<'data>>,
+}
+
+/// Splits an input. `link_to` makes the link to the debug file, whose layout it is given.
+///
+/// # Errors
+/// What cannot be slimmed, and a debug section that cannot be decompressed.
+pub fn split<'data>(
+    elf: &Elf<'data>,
+    options: &Options,
+    compression: Compression,
+    link_to: impl FnOnce(&Layout<'data>) -> DebugLink,
+) -> Result<Split<'data>, slim::Error> {
+    let plan = Plan::new(elf, options)?;
+    // From here every section has exactly one fate; nothing below decides.
+    let wanted = plan.leaves() && options.leaving == Leaving::ToDebugFile;
+    let debug = if wanted { Some(layout(elf, &plan, compression)?) } else { None };
+    let link = debug.as_ref().map(link_to);
+    let slim = slim::layout(elf, &plan, link.as_ref())?;
+    Ok(Split { plan, slim, debug })
+}
+
+/// Only what the kernel writes into every core: a note below this offset stays at its offset, so that
+/// whoever follows the program headers finds it there.
+const FIRST_PAGE: u64 = 4096;
+
+/// Lays out the debug file of a plan. Loaded sections lose their contents, debug sections are compressed
+/// as asked; everything else is copied.
+pub fn layout<'data>(elf: &Elf<'data>, plan: &Plan<'data>, compression: Compression) -> Result<Layout<'data>, Error> {
+    let recoded = compress::recode(elf, plan, compression)?;
+    // From here the contents of every section are settled.
+    let mut layout = Layout::default();
+    layout.push(Piece::Copied(elf.bytes(0..elf.header_size())), Holds::Headers);
+    layout.push(Piece::Copied(elf.bytes(elf.segments_range())), Holds::Headers);
+    let mut headers: Vec<SectionHeader> = elf.sections().iter().map(Section::header).collect();
+    let mut waiting: Vec<&Section<'data>> = elf.sections().iter().filter(|s| in_debug(plan, s)).collect();
+    waiting.sort_by_key(|section| (!in_first_page(section), section.offset));
+    let mut recoded = recoded;
+    for section in waiting {
+        let Some(header) = headers.get_mut(section.id.index()) else { continue };
+        let piece = match recoded.remove(&section.id) {
+            Some(new) => {
+                (header.sh_flags, header.sh_addralign) = (new.flags, new.align);
+                Piece::Made(new.bytes)
+            }
+            None => Piece::Copied(section.data),
+        };
+        if in_first_page(section) && layout.len() <= section.offset {
+            layout.pad_to(section.offset);
+        } else if header.sh_addralign.is_power_of_two() && header.sh_addralign <= FIRST_PAGE {
+            layout.align(header.sh_addralign);
+        }
+        header.sh_size = piece.len();
+        header.sh_offset = layout.push(piece, Holds::Section(section.id));
+    }
+    // From here every section has its place.
+    for (section, header) in elf.sections().iter().zip(&mut headers) {
+        if !in_debug(plan, section) && section.has_contents() {
+            header.sh_type = elf::SHT_NOBITS;
+        }
+    }
+    let encoder = elf.encoder();
+    layout.align(encoder.address_size());
+    let table = SectionTable {
+        offset: layout.len(),
+        count: headers.len() as u32,
+        names: elf.header().section_names.map_or(0, |id| id.0),
+    };
+    let mut bytes = Vec::new();
+    for header in &headers {
+        encoder.section_header(&mut bytes, header);
+    }
+    layout.push(Piece::Made(bytes), Holds::SectionHeaders);
+    layout.set_header(elf.header_with(table));
+    Ok(layout)
+}
+
+fn in_debug(plan: &Plan<'_>, section: &Section<'_>) -> bool {
+    section.has_contents() && matches!(plan.fate(section.id), Fate::Debug | Fate::Both)
+}
+
+fn in_first_page(section: &Section<'_>) -> bool {
+    section.is_loaded() && section.range().end <= FIRST_PAGE
+}

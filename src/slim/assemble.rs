@@ -1,0 +1,274 @@
+//! Plan → the layout of the slim file.
+//!
+//! First everything that is loaded, where it was; then the sections that stay, in the input's order; then the
+//! link to the debug file, the section names and the section header table; last a payload that followed the
+//! image. Stretches between segments that held sections which leave become zeros.
+
+use std::ops::Range;
+
+use object::elf;
+use object::write::elf::SectionHeader;
+
+use super::headers::{Indices, KeptSymbols, Names};
+use super::{DebugLink, Error, Holds, Layout, Piece, Plan};
+use crate::elf::{Elf, Owner, Section, SectionId, SectionTable, Span};
+
+const LINK_NAME: &[u8] = b".gnu_debuglink";
+
+/// What the passes share: the input, the plan, and where the contents of each section went.
+struct Assembly<'plan, 'data> {
+    elf: &'plan Elf<'data>,
+    plan: &'plan Plan<'data>,
+    layout: Layout<'data>,
+    /// New offset and size of each section that has contents in the output.
+    places: Vec<Option<(u64, u64)>>,
+    /// The last loaded byte's end.
+    loaded_end: u64,
+}
+
+/// Lays out the slim file. An input from which nothing leaves stays as it is, to the byte.
+pub(super) fn assemble<'data>(
+    elf: &Elf<'data>,
+    plan: &Plan<'data>,
+    link: Option<&DebugLink>,
+) -> Result<Layout<'data>, Error> {
+    let mut layout = Layout::default();
+    if !plan.leaves() {
+        layout.push(Piece::Copied(elf.data()), Holds::Everything);
+        return Ok(layout);
+    }
+    let loaded_end = plan.loaded.last().map_or(0, |range| range.end);
+    let places = vec![None; plan.decisions.len()];
+    let mut assembly = Assembly { elf, plan, layout, places, loaded_end };
+    let map = elf.map();
+    let indices = Indices::new(plan);
+    let symbols = if plan.rebuilds_symbols() { plan.symbols.kept.as_slice() } else { &[] };
+    let shared = plan.symbols.table.map(|table| table.names_section) == elf.header().section_names;
+    let ids: Vec<_> = plan.in_slim().collect();
+    let names = ids.iter().filter_map(|&id| elf.section(id)).map(|section| section.name);
+    let names = Names::new(elf, names.chain(link.map(|_| LINK_NAME)), symbols, shared)?;
+    let kept = KeptSymbols::new(elf, plan, &indices, &names);
+
+    assembly.loaded_part(&map.spans);
+    // From here every loaded byte has its place.
+    assembly.sections_that_stay(&map.spans, &kept, &names);
+    let link_at = link.map(|link| {
+        assembly.layout.align(4);
+        let bytes = link.section(elf);
+        let size = bytes.len() as u64;
+        (assembly.layout.push(Piece::Made(bytes), Holds::DebugLink), size)
+    });
+    assembly.section_names(&names);
+    // From here every byte but the section headers has its place.
+    let rows = assembly.rows(&ids, &indices, &kept, &names, link_at);
+    assembly.section_headers(&rows, &indices);
+    assembly.payload(&map.spans);
+    let layout = assembly.layout;
+    if !elf.is_64() && layout.len() > u32::MAX.into() {
+        return Err(Error::TooLarge { len: layout.len() });
+    }
+    Ok(layout)
+}
+
+impl<'data> Assembly<'_, 'data> {
+    /// Whether the output has a section's contents as they are in the input.
+    fn copies(&self, id: SectionId) -> bool {
+        let made_anew = self.elf.header().section_names == Some(id) || self.rebuilds(id);
+        self.plan.fate(id).is_in_slim() && !made_anew
+    }
+
+    /// Whether the section belongs to a symbol table that is made anew.
+    fn rebuilds(&self, id: SectionId) -> bool {
+        let of_table = self.plan.symbols.table.is_some_and(|table| {
+            id == table.section || id == table.names_section || Some(id) == table.extended_section
+        });
+        of_table && self.plan.rebuilds_symbols()
+    }
+
+    /// Copies everything up to the last loaded byte, with zeros where something between segments left.
+    fn loaded_part(&mut self, spans: &[Span]) {
+        let header = self.elf.header_size();
+        self.layout.push(Piece::Copied(self.elf.bytes(0..header)), Holds::Headers);
+        let mut at = header;
+        for loaded in &self.plan.loaded {
+            for span in spans.iter().filter_map(|span| clip(span, at..loaded.start)) {
+                self.between_segments(span);
+            }
+            let rest = at.max(loaded.start)..loaded.end.max(at);
+            self.layout.push(Piece::Copied(self.elf.bytes(rest)), Holds::Loaded);
+            at = at.max(loaded.end);
+        }
+        for section in self.elf.sections().iter().filter(|section| section.has_contents()) {
+            if section.range().end <= self.loaded_end && self.copies(section.id) {
+                self.place(section.id, section.offset, section.size);
+            }
+        }
+    }
+
+    fn between_segments(&mut self, span: Span) {
+        let bytes = self.elf.bytes(span.range.clone());
+        let (piece, holds) = match span.owner {
+            Owner::Section(id) if self.copies(id) => (Piece::Copied(bytes), Holds::Section(id)),
+            Owner::Section(_) | Owner::SectionHeaders => (Piece::Padding(bytes.len() as u64), Holds::Hole),
+            _ => (Piece::Copied(bytes), Holds::Unowned),
+        };
+        self.layout.push(piece, holds);
+    }
+
+    /// Appends the sections that stay and are not loaded, and what lies unowned between them.
+    fn sections_that_stay(&mut self, spans: &[Span], kept: &KeptSymbols, names: &Names) {
+        enum Item<'a, 'data> {
+            Section(&'a Section<'data>),
+            Unowned(Range<u64>),
+        }
+        let unplaced = self.elf.sections().iter().filter(|section| {
+            section.has_contents()
+                && self.plan.fate(section.id).is_in_slim()
+                && self.places.get(section.id.index()).is_some_and(Option::is_none)
+                && self.elf.header().section_names != Some(section.id)
+        });
+        let mut items: Vec<(u64, Item<'_, 'data>)> =
+            unplaced.map(|section| (section.offset, Item::Section(section))).collect();
+        let unowned = self.plan.unowned.iter().filter(|range| range.start >= self.loaded_end);
+        let payload = payload_start(spans);
+        let unowned = unowned.filter(|range| range.start < payload);
+        items.extend(unowned.map(|range| (range.start, Item::Unowned(range.clone()))));
+        items.sort_by_key(|(offset, _)| *offset);
+        for (_, item) in items {
+            match item {
+                Item::Unowned(range) => {
+                    self.layout.push(Piece::Copied(self.elf.bytes(range)), Holds::Unowned);
+                }
+                Item::Section(section) => {
+                    let piece = self.contents(section, kept, names);
+                    self.layout.align(sane_align(section.align));
+                    let size = piece.len();
+                    let offset = self.layout.push(piece, Holds::Section(section.id));
+                    self.place(section.id, offset, size);
+                }
+            }
+        }
+    }
+
+    fn contents(&self, section: &Section<'data>, kept: &KeptSymbols, names: &Names) -> Piece<'data> {
+        let id = Some(section.id);
+        match &self.plan.symbols.table {
+            Some(table) if self.rebuilds(section.id) => Piece::Made(if id == Some(table.section) {
+                kept.entries.clone()
+            } else if id == table.extended_section {
+                kept.extended.clone()
+            } else {
+                names.symbols.clone()
+            }),
+            _ => Piece::Copied(section.data),
+        }
+    }
+
+    fn section_names(&mut self, names: &Names) {
+        if let Some(id) = self.elf.header().section_names {
+            let bytes = names.sections.clone();
+            let size = bytes.len() as u64;
+            let offset = self.layout.push(Piece::Made(bytes), Holds::Section(id));
+            self.place(id, offset, size);
+        }
+    }
+
+    fn place(&mut self, id: SectionId, offset: u64, size: u64) {
+        if let Some(place) = self.places.get_mut(id.index()) {
+            *place = Some((offset, size));
+        }
+    }
+
+    /// The section headers of the output, in order.
+    fn rows(
+        &self,
+        ids: &[SectionId],
+        indices: &Indices,
+        kept: &KeptSymbols,
+        names: &Names,
+        link_at: Option<(u64, u64)>,
+    ) -> Vec<SectionHeader> {
+        let mut name_offsets = names.section_offsets.iter().copied();
+        let mut rows = Vec::with_capacity(ids.len() + 1);
+        for section in ids.iter().filter_map(|&id| self.elf.section(id)) {
+            let mut row = section.header();
+            row.sh_name = name_offsets.next().unwrap_or(0);
+            row.sh_link = indices.of(section.link);
+            if section.info_is_section() {
+                row.sh_info = indices.of(section.info);
+            }
+            match self.places.get(section.id.index()).copied().flatten() {
+                Some((offset, size)) => (row.sh_offset, row.sh_size) = (offset, size),
+                // Readers check offsets even of sections without contents.
+                None => row.sh_offset = section.offset.min(self.loaded_end),
+            }
+            if self.rebuilds(section.id) && section.kind == elf::SHT_SYMTAB {
+                row.sh_info = kept.first_global;
+            }
+            rows.push(row);
+        }
+        if let Some((offset, size)) = link_at {
+            rows.push(SectionHeader {
+                sh_name: name_offsets.next().unwrap_or(0),
+                sh_type: elf::SHT_PROGBITS,
+                sh_offset: offset,
+                sh_size: size,
+                sh_addralign: 4,
+                ..SectionHeader::default()
+            });
+        }
+        rows
+    }
+
+    /// Appends the section header table and puts its place into the ELF header.
+    fn section_headers(&mut self, rows: &[SectionHeader], indices: &Indices) {
+        let encoder = self.elf.encoder();
+        self.layout.align(encoder.address_size());
+        let table = SectionTable {
+            offset: self.layout.len(),
+            count: rows.len() as u32,
+            names: self.elf.header().section_names.map_or(0, |id| indices.of(id.0)),
+        };
+        let mut bytes = Vec::with_capacity(rows.len() * self.elf.section_header_size() as usize);
+        for (index, row) in rows.iter().enumerate() {
+            let mut row = row.clone();
+            if index == 0 {
+                // gABI, "ELF Header": section 0 holds the numbers that do not fit; sh_info stays e_phnum's.
+                let wide = |number: u32| if number >= elf::SHN_LORESERVE.into() { number } else { 0 };
+                (row.sh_size, row.sh_link) = (wide(table.count).into(), wide(table.names));
+            }
+            encoder.section_header(&mut bytes, &row);
+        }
+        self.layout.push(Piece::Made(bytes), Holds::SectionHeaders);
+        self.layout.set_header(self.elf.header_with(table));
+    }
+
+    /// Appends what followed the image: self-extracting programs look for it at the end.
+    fn payload(&mut self, spans: &[Span]) {
+        let start = payload_start(spans).max(self.loaded_end);
+        let payload = self.plan.unowned.iter().filter(|range| range.start >= start).cloned();
+        for range in payload.collect::<Vec<_>>() {
+            self.layout.push(Piece::Copied(self.elf.bytes(range)), Holds::Unowned);
+        }
+    }
+}
+
+/// Where the bytes begin that follow everything the headers describe.
+fn payload_start(spans: &[Span]) -> u64 {
+    match spans.last() {
+        Some(Span { range, owner: Owner::Nobody }) => range.start,
+        Some(Span { range, .. }) => range.end,
+        None => 0,
+    }
+}
+
+/// The part of a span that lies in a range.
+fn clip(span: &Span, range: Range<u64>) -> Option<Span> {
+    let clipped = span.range.start.max(range.start)..span.range.end.min(range.end);
+    (!clipped.is_empty()).then(|| Span { range: clipped, owner: span.owner })
+}
+
+/// The alignment of a section that is not loaded. More than a page is no alignment but a lie.
+fn sane_align(align: u64) -> u64 {
+    if align.is_power_of_two() && align <= 4096 { align } else { 1 }
+}

@@ -1,0 +1,67 @@
+//! Whether `.debug_frame` describes code that `.eh_frame` does not.
+//!
+//! musl's and Go's call frame information stands in `.debug_frame` alone: without it a backtrace ends after a few
+//! frames when the debug file is not at hand. It costs one or two percent, so there it stays in both files.
+
+use std::ops::Range;
+
+use gimli::{
+    BaseAddresses, CieOrFde, DebugFrame, EhFrame, EndianSlice, RunTimeEndian, UnwindOffset, UnwindSection,
+};
+
+use crate::elf::{Elf, Error, SectionId};
+
+type Reader<'a> = EndianSlice<'a, RunTimeEndian>;
+
+/// The section `.debug_frame`, where an entry of it covers code that `.eh_frame` does not.
+///
+/// Frame information that cannot be read covers nothing, and is no error: nothing depends on it here.
+pub(super) fn unwinds_alone(elf: &Elf<'_>) -> Result<Option<SectionId>, Error> {
+    let Some(section) = elf.section_named(b".debug_frame").filter(|section| !section.is_loaded()) else {
+        return Ok(None);
+    };
+    let endian = match elf.header().endian {
+        object::Endianness::Little => RunTimeEndian::Little,
+        object::Endianness::Big => RunTimeEndian::Big,
+    };
+    let address_size = if elf.is_64() { 8 } else { 4 };
+    let contents = elf.contents(section)?;
+    let mut debug = DebugFrame::new(&contents, endian);
+    debug.set_address_size(address_size);
+    let mut bases = BaseAddresses::default();
+    let mut covered = Vec::new();
+    if let Some(eh_frame) = elf.section_named(b".eh_frame") {
+        bases = bases.set_eh_frame(eh_frame.address.0);
+        if let Some(text) = elf.section_named(b".text") {
+            bases = bases.set_text(text.address.0);
+        }
+        let mut frames = EhFrame::new(eh_frame.data, endian);
+        frames.set_address_size(address_size);
+        covered = ranges(&frames, &bases);
+    }
+    covered.sort_by_key(|range| range.start);
+    let alone = ranges(&debug, &bases).into_iter().any(|range| {
+        let after = covered.partition_point(|other| other.start <= range.start);
+        !after.checked_sub(1).and_then(|index| covered.get(index)).is_some_and(|other| range.start < other.end)
+    });
+    Ok(alone.then_some(section.id))
+}
+
+/// The addresses that the entries cover, up to the first that cannot be read. An entry at address 0 is
+/// what a linker leaves of code it removed.
+fn ranges<'a, S>(frames: &S, bases: &BaseAddresses) -> Vec<Range<u64>>
+where
+    S: UnwindSection<Reader<'a>>,
+    S::Offset: UnwindOffset<usize>,
+{
+    let mut entries = frames.entries(bases);
+    let mut ranges = Vec::new();
+    while let Ok(Some(entry)) = entries.next() {
+        let CieOrFde::Fde(partial) = entry else { continue };
+        let Ok(entry) = partial.parse(S::cie_from_offset) else { break };
+        if entry.initial_address() != 0 && entry.len() != 0 {
+            ranges.push(entry.initial_address()..entry.initial_address().saturating_add(entry.len()));
+        }
+    }
+    ranges
+}

@@ -1,0 +1,156 @@
+//! Elf + Options → [`Plan`] → [`Layout`] of the slim file.
+//!
+//! The plan decides, the layout counts, the writer copies; nothing flows back. The debug file is another layout of the
+//! same plan (see [`crate::debug`]); its checksum is needed here for the link, so it is laid out first.
+
+mod assemble;
+mod check;
+mod frames;
+mod headers;
+mod layout;
+mod options;
+mod plan;
+mod rules;
+mod symbols;
+
+pub use check::Broken;
+pub use layout::{Holds, Layout, Piece};
+pub use options::{Leaving, Options, Symbols};
+pub use plan::{Decision, Fate, Plan};
+pub use symbols::Choice;
+
+use crate::elf::{self, Elf};
+
+/// How the slim file names its debug file (the section `.gnu_debuglink`; GDB manual, "Separate Debug Files").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DebugLink {
+    /// The debug file's name, without a directory.
+    pub name: String,
+    /// The CRC-32 of the debug file's bytes.
+    pub crc: u32,
+}
+
+impl DebugLink {
+    /// The contents of the section: the name, zeros up to a multiple of 4 bytes, the CRC.
+    fn section(&self, elf: &Elf<'_>) -> Vec<u8> {
+        let mut bytes = self.name.clone().into_bytes();
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(elf.word(self.crc));
+        bytes
+    }
+
+    /// The link of a file, where it has one that can be read.
+    pub fn of(elf: &Elf<'_>) -> Option<Self> {
+        let data = elf.section_named(b".gnu_debuglink")?.data;
+        let end = data.iter().position(|&byte| byte == 0)?;
+        let name = String::from_utf8(data.get(..end)?.to_vec()).ok()?;
+        let crc = *data.get((end + 1).next_multiple_of(4)..)?.first_chunk::<4>()?;
+        let crc = match elf.header().endian {
+            object::Endianness::Little => u32::from_le_bytes(crc),
+            object::Endianness::Big => u32::from_be_bytes(crc),
+        };
+        Some(Self { name, crc })
+    }
+}
+
+/// Lays out the slim file of a plan, and holds the layout against the laws.
+///
+/// `link` names the debug file; without one the slim file gets no link. An input from which nothing leaves comes
+/// out as it went in.
+pub fn layout<'data>(elf: &Elf<'data>, plan: &Plan<'data>, link: Option<&DebugLink>) -> Result<Layout<'data>, Error> {
+    let layout = assemble::assemble(elf, plan, link)?;
+    // From here every offset in the output is fixed.
+    check::layout(elf, plan, &layout)?;
+    Ok(layout)
+}
+
+/// A symbol that was asked for and is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// As it was asked for.
+    pub name: String,
+    /// Names that are there and may have been meant, the nearest first.
+    pub near: Vec<String>,
+}
+
+/// Why an input cannot be slimmed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input is damaged.
+    #[error(transparent)]
+    Elf(#[from] elf::Error),
+    /// An object file.
+    #[error("it is an object file (.o); xpost slims linked programs and shared libraries")]
+    Object,
+    /// A core file.
+    #[error("it is a core file, not a program")]
+    Core,
+    /// `e_type` is none that can be slimmed.
+    #[error("its ELF type is {kind:#x}; xpost slims linked programs and shared libraries")]
+    UnknownType {
+        /// `e_type`
+        kind: u16,
+    },
+    /// A debug file.
+    #[error("it is a debug file: its code is in the program that it belongs to, which is the one to slim")]
+    DebugFile,
+    /// No section header table.
+    #[error("it has no section headers, so nothing in it can be told apart (was it packed, or stripped of them?)")]
+    NoSections,
+    /// A section is loaded with one part and not with the other.
+    #[error("section {section}: contents {start:#x}..{end:#x} are partly under a segment")]
+    Straddles {
+        /// Which.
+        section: u32,
+        /// Where it begins.
+        start: u64,
+        /// Where it ends.
+        end: u64,
+    },
+    /// Symbols that were asked for are not there.
+    #[error("{}", describe_missing(missing, *has_table))]
+    SymbolsMissing {
+        /// Which.
+        missing: Vec<Missing>,
+        /// Whether the input has any symbols.
+        has_table: bool,
+    },
+    /// A symbol that was asked for is defined in a section that leaves.
+    #[error("the symbol {symbol:?} is defined in {section}, which does not stay")]
+    SymbolLeaves {
+        /// The symbol.
+        symbol: String,
+        /// Its section.
+        section: String,
+    },
+    /// More names than a string table can hold.
+    #[error("the names need more than 4 GiB")]
+    TooManyNames,
+    /// Too large for its class.
+    #[error("the output would have {len} bytes, more than a 32-bit ELF file can")]
+    TooLarge {
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// A bug in xpost, found before anything was written.
+    #[error("a bug in xpost, please report it: {0}")]
+    Broken(Broken),
+}
+
+fn describe_missing(missing: &[Missing], has_table: bool) -> String {
+    let names: Vec<_> = missing
+        .iter()
+        .map(|Missing { name, near }| match near.as_slice() {
+            [] => format!("{name:?}"),
+            near => format!("{name:?} (did you mean {}?)", near.join(", ")),
+        })
+        .collect();
+    let names = names.join(", ");
+    if has_table {
+        format!("no symbol {names}")
+    } else {
+        format!("no symbol {names}: the input has no symbol table, it was stripped before")
+    }
+}

@@ -1,0 +1,112 @@
+//! The ordered rules that give each section its fate; the first that applies wins.
+
+use object::elf;
+
+use super::frames;
+use super::plan::{Decision, Fate};
+use super::symbols::Choice;
+use crate::elf::{Elf, Error, Section, SectionId, overlaps};
+
+struct Rule {
+    name: &'static str,
+    applies: fn(&Section<'_>, &Context<'_, '_>) -> bool,
+    fate: Fate,
+}
+
+/// The first rule that applies wins, so the order is the meaning.
+const RULES: &[Rule] = &[
+    // Every section header table begins with it.
+    Rule { name: "null", applies: |s, _| s.id.0 == 0, fate: Fate::Both },
+    // Each file has names of its own.
+    Rule { name: "section-names", applies: |s, c| c.is_names(s), fate: Fate::Both },
+    // A debug file without the build-id note is not found.
+    Rule { name: "loaded-note", applies: |s, _| s.is_loaded() && is_note(s), fate: Fate::Both },
+    // The flag decides, never the name: .debug_gdb_scripts is loaded in Rust's binaries.
+    Rule { name: "loaded", applies: |s, _| s.is_loaded(), fate: Fate::Keep },
+    // Bytes under a segment stay, so their header stays with them.
+    Rule { name: "under-segment", applies: |s, c| c.is_under_segment(s), fate: Fate::Keep },
+    Rule { name: "kept-symbols", applies: |s, c| c.is_symbols(s) && c.choice.keeps_any(), fate: Fate::Both },
+    Rule { name: "symbols", applies: |s, c| c.is_symbols(s), fate: Fate::Debug },
+    // A backtrace through code that .eh_frame does not describe needs it even without the debug file.
+    Rule { name: "only-unwind-info", applies: |s, c| c.unwinds_alone == Some(s.id), fate: Fate::Both },
+    Rule { name: "debug", applies: |s, _| s.is_debug(), fate: Fate::Debug },
+    Rule { name: "relocations", applies: |s, c| c.relocates_leaving(s), fate: Fate::Debug },
+    Rule { name: "note", applies: |s, _| is_note(s), fate: Fate::Both },
+    Rule { name: LEFTOVER, applies: |s, _| s.is_leftover(), fate: Fate::Debug },
+    // The slim file gets a link to its new debug file.
+    Rule { name: OLD_LINK, applies: |s, _| s.name == b".gnu_debuglink", fate: Fate::Debug },
+    // .dep-v0, .ARM.attributes, users' own sections: not loaded, and read.
+    Rule { name: "other", applies: |_, _| true, fate: Fate::Keep },
+];
+
+const LEFTOVER: &str = "toolchain-leftover";
+const OLD_LINK: &str = "old-debuglink";
+/// What leaves only in company: alone it is not worth a debug file.
+const COMPANY: [&str; 2] = [LEFTOVER, OLD_LINK];
+
+fn is_note(section: &Section<'_>) -> bool {
+    section.kind == elf::SHT_NOTE
+}
+
+/// What the rules look at beside the section.
+struct Context<'plan, 'data> {
+    elf: &'plan Elf<'data>,
+    choice: &'plan Choice<'data>,
+    loaded: &'plan [std::ops::Range<u64>],
+    unwinds_alone: Option<SectionId>,
+}
+
+impl Context<'_, '_> {
+    fn is_names(&self, section: &Section<'_>) -> bool {
+        self.elf.header().section_names == Some(section.id)
+    }
+
+    fn is_symbols(&self, section: &Section<'_>) -> bool {
+        self.choice.table.is_some_and(|table| {
+            [Some(table.section), Some(table.names_section), table.extended_section].contains(&Some(section.id))
+        })
+    }
+
+    fn is_under_segment(&self, section: &Section<'_>) -> bool {
+        section.has_contents() && overlaps(&section.range(), self.loaded) == Some(true)
+    }
+
+    /// Relocations that the linker left (`--emit-relocs`) belong to symbols or sections that leave.
+    fn relocates_leaving(&self, section: &Section<'_>) -> bool {
+        let target = self.elf.section(SectionId(section.info));
+        let symbols = self.elf.section(SectionId(section.link));
+        matches!(section.kind, elf::SHT_REL | elf::SHT_RELA)
+            && (target.is_some_and(|target| !target.is_loaded() && target.is_debug())
+                || symbols.is_some_and(|symbols| self.is_symbols(symbols)) && !self.choice.keeps_all())
+    }
+}
+
+/// Gives each section its fate. What leaves only in company stays when nothing else leaves.
+pub(super) fn decide<'data>(
+    elf: &Elf<'data>,
+    choice: &Choice<'data>,
+    loaded: &[std::ops::Range<u64>],
+) -> Result<Vec<Decision<'data>>, Error> {
+    let context = Context { elf, choice, loaded, unwinds_alone: frames::unwinds_alone(elf)? };
+    let mut decisions: Vec<_> = elf
+        .sections()
+        .iter()
+        .map(|section| {
+            let rule = RULES.iter().find(|rule| (rule.applies)(section, &context));
+            let rule = rule.expect("the last rule applies to all");
+            Decision { section: section.id, name: section.name, fate: rule.fate, rule: rule.name }
+        })
+        .collect();
+    let company = decisions.iter().any(|decision| {
+        let section = elf.section(decision.section);
+        let has_contents = section.is_some_and(Section::has_contents);
+        let leaves = decision.fate == Fate::Debug && !COMPANY.contains(&decision.rule);
+        leaves && has_contents || decision.rule == "kept-symbols" && !choice.keeps_all()
+    });
+    if !company {
+        for decision in decisions.iter_mut().filter(|decision| decision.fate == Fate::Debug) {
+            (decision.fate, decision.rule) = (Fate::Keep, "nothing-else-leaves");
+        }
+    }
+    Ok(decisions)
+}
