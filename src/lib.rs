@@ -20,3 +20,6 @@ pub mod slim;
 pub mod debug;
 
 pub mod release;
+
+#[cfg(feature = "cli")]
+pub mod cli;

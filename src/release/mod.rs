@@ -3,8 +3,16 @@
 //! It is the only state there is. A person can read it and delete from it; every command that works
 //! without file arguments reads it anew. `release.json` holds only what the files cannot say.
 
+mod names;
+mod read;
+mod stage;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+pub use names::{INDEX_BUNDLE, STATE, companion, refuse_name};
+pub use read::{Error, Problem, read};
+pub use stage::{Staged, annotate};
 
 use crate::build_id::BuildId;
 use crate::digest::Digest;
@@ -94,4 +102,15 @@ pub struct Release {
     pub annotations: BTreeMap<String, String>,
     /// The signature of the index and all files, `index.sigstore.json`.
     pub bundle: Option<Product>,
+    /// What does not belong together; nothing is published before there are none.
+    pub problems: Vec<Problem>,
+    /// Files in the directory that are no part of a release, and are ignored.
+    pub strangers: Vec<PathBuf>,
+}
+
+impl Release {
+    /// All binaries with their platforms, in order.
+    pub fn binaries(&self) -> impl Iterator<Item = (&Platform, &Binary)> {
+        self.platforms.iter().flat_map(|of| of.binaries.iter().map(|binary| (&of.platform, binary)))
+    }
 }

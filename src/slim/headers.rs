@@ -65,7 +65,12 @@ impl Names {
         };
         let section_bytes = encode(&mut of_sections)?;
         let symbol_bytes = if shared { Vec::new() } else { encode(&mut of_symbols)? };
-        let offsets = |table: &StringTable<'_>, ids: &[StringId]| ids.iter().map(|&id| table.get_offset(id)).collect();
+        // The empty name is at 0, where every string table begins with one.
+        let offset = |table: &StringTable<'_>, id| match table.get_string(id) {
+            b"" => 0,
+            _ => table.get_offset(id),
+        };
+        let offsets = |table: &StringTable<'_>, ids: &[StringId]| ids.iter().map(|&id| offset(table, id)).collect();
         let target = if shared { &of_sections } else { &of_symbols };
         Ok(Self {
             section_offsets: offsets(&of_sections, &sections),

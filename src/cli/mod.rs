@@ -1,0 +1,96 @@
+//! The command line: one file a subcommand. Nothing above knows it.
+//!
+//! Here and only here are the environment read, the clock, the terminal and the exit code.
+
+mod failure;
+mod slim;
+mod split;
+mod ui;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use failure::{Exit, Failure};
+use ui::Ui;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  usage
+  3  a check said no (no such symbol, occupied tag, stale signature)
+  4  verification failed (bad, missing or foreign signature)
+  5  not found (reference, platform, tag, file)
+  6  authentication
+  7  network, worth a retry
+  8  damaged or unsupported input";
+
+/// Slim a static binary, keep its crashes readable in gdb, sign it and publish it.
+///
+/// xpost strips what is not needed from the binary that a build produced, moves the debug information into a
+/// file that debuggers find by build-id, lists what is inside, signs all of it and pushes it to any OCI registry.
+#[derive(Parser)]
+#[command(name = "xpost", version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Args, Clone)]
+struct Global {
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print nothing but the result and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// The release directory
+    #[arg(long, global = true, value_name = "DIR", default_value = "xpost-out")]
+    release_dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Slim(slim::Args),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(Exit::Usage as u8),
+            };
+        }
+    };
+    let ui = Ui { json: cli.global.json, quiet: cli.global.quiet };
+    let (name, outcome) = cli.command.run(&cli.global, ui);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui.failure(name, &failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+impl Command {
+    fn run(self, global: &Global, ui: Ui) -> (&'static str, Result<(), Failure>) {
+        match self {
+            Self::Slim(args) => ("slim", slim::run(args, global, ui)),
+        }
+    }
+}
+
+/// The definition of the command line, for completions and manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,197 @@
+//! `xpost slim`: split binaries into slim files and debug files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::failure::{Exit, Failure};
+use super::ui::{self, Ui};
+use super::{Global, split::Input};
+use crate::debug::Compression;
+use crate::fs;
+use crate::release::{self, Staged};
+use crate::slim::{Leaving, Options, Symbols};
+
+/// Slim binaries: strip what is not needed, move the rest into debug files
+///
+/// The inputs stay as they are. Each goes to xpost-out/<os>-<arch>/ as NAME (slim) and NAME.debug (everything that
+/// left, under the same build-id); the platform is read from the ELF file itself. No loaded byte moves or changes.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  xpost slim --keep-symbol main target/release/app
+  xpost slim build/amd64/app build/arm64/app       # two platforms, one release
+  xpost slim -o app.slim app                       # like strip, with app.slim.debug beside it")]
+pub(super) struct Args {
+    /// Linked ELF programs and shared libraries
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Keep this symbol in the slim file; it must exist
+    #[arg(short = 'K', long = "keep-symbol", value_name = "NAME")]
+    keep_symbols: Vec<String>,
+    /// Keep all symbols; only debug information leaves
+    #[arg(short = 'g', long, conflicts_with_all = ["keep_symbols", "strip_all"])]
+    strip_debug: bool,
+    /// Remove all symbols but those kept (the default)
+    #[arg(short = 's', long)]
+    strip_all: bool,
+    /// How debug sections are compressed in the debug file
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Zlib)]
+    compress_debug_sections: Form,
+    /// Call the output NAME instead of the input's file name
+    #[arg(long, value_name = "NAME", conflicts_with = "output")]
+    name: Option<String>,
+    /// Write the slim file to FILE instead of the release directory
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the debug file to FILE; with --output, which defaults to OUTPUT.debug
+    #[arg(long, value_name = "FILE", requires = "output")]
+    debug_out: Option<PathBuf>,
+    /// Drop what leaves instead of writing a debug file
+    #[arg(long, conflicts_with = "debug_out")]
+    no_debug_file: bool,
+    /// Also write both files below DIR/.build-id, where debuggers look
+    #[arg(long, value_name = "DIR", conflicts_with = "no_debug_file")]
+    build_id_tree: Option<PathBuf>,
+    /// Show what would be done; write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Show the rule behind each section's and symbol's fate
+    #[arg(long)]
+    explain: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    /// Read by every debugger
+    Zlib,
+    /// Smaller and faster; not read by elfutils < 0.189, lldb < 16, valgrind, Rust's backtraces
+    Zstd,
+    /// As large as it is
+    None,
+}
+
+/// What the flags ask for, judged.
+pub(super) struct Job {
+    pub(super) options: Options,
+    pub(super) compression: Compression,
+    pub(super) to: To,
+    pub(super) tree: Option<PathBuf>,
+    pub(super) explain: bool,
+}
+
+/// Where outputs go.
+pub(super) enum To {
+    /// Into the release directory, under a name of its own where one was given.
+    Release { root: PathBuf, name: Option<String> },
+    /// To a file.
+    File { slim: PathBuf, debug: PathBuf },
+}
+
+impl Args {
+    fn judge(&self, global: &Global) -> Result<Job, Failure> {
+        let usage = |text: &str| Failure::plain(Exit::Usage, text);
+        if self.files.len() > 1 && (self.output.is_some() || self.name.is_some()) {
+            return Err(usage("--output and --name take one input file"));
+        }
+        let root = global.release_dir.clone();
+        if let Some(tree) = &self.build_id_tree
+            && inside(tree, &root)
+        {
+            return Err(usage("--build-id-tree cannot be inside the release directory"));
+        }
+        let symbols = match self.strip_debug {
+            true => Symbols::All,
+            false => Symbols::Named(self.keep_symbols.clone()),
+        };
+        let leaving = if self.no_debug_file { Leaving::Dropped } else { Leaving::ToDebugFile };
+        let to = match &self.output {
+            Some(slim) => {
+                let mut debug = slim.clone().into_os_string();
+                debug.push(".debug");
+                let debug = self.debug_out.clone().unwrap_or(debug.into());
+                To::File { slim: slim.clone(), debug }
+            }
+            None => To::Release { root, name: self.name.clone() },
+        };
+        Ok(Job {
+            options: Options { symbols, leaving },
+            compression: match self.compress_debug_sections {
+                Form::Zlib => Compression::Zlib,
+                Form::Zstd => Compression::Zstd,
+                Form::None => Compression::None,
+            },
+            to,
+            tree: self.build_id_tree.clone(),
+            explain: self.explain,
+        })
+    }
+}
+
+/// Whether a path lies in a directory, as far as both exist.
+fn inside(path: &Path, directory: &Path) -> bool {
+    let Ok(directory) = std::path::absolute(directory) else { return false };
+    std::path::absolute(path).is_ok_and(|path| path.starts_with(directory))
+}
+
+pub(super) fn run(args: Args, global: &Global, ui: Ui) -> Result<(), Failure> {
+    let job = args.judge(global)?;
+    let mut staged = Staged::default();
+    let mut receipts: Vec<Value> = Vec::new();
+    let mut text = String::new();
+    let mut outputs: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for path in &args.files {
+        let bytes = fs::read(path)?;
+        let input = Input::split(path, &bytes, &job)?;
+        if let Some(other) = outputs.insert(input.slim_path.clone(), path.clone()) {
+            return Err(Failure::plain(Exit::Usage, format!("cannot write {} twice", input.slim_path.display()))
+                .because(format!("{} and {} would both go there", other.display(), path.display()))
+                .hint("slim them one after the other with --name"));
+        }
+        for warning in &input.warnings {
+            ui.warn(warning);
+        }
+        text.push_str(&input.text(&job));
+        receipts.push(input.receipt(&job));
+        if !args.dry_run {
+            input.stage(&job, &mut staged)?;
+        }
+    }
+    // From here every input was fit to be slimmed, and every output is on disk without its name.
+    let removed = if args.dry_run { Vec::new() } else { staged.commit()? };
+    for path in &removed {
+        ui.note(&format!("removed {}: it belonged to the binary that was replaced", path.display()));
+    }
+    let removed: Vec<_> = removed.iter().map(|path| path.display().to_string()).collect();
+    ui.result("slim", json!({ "dryRun": args.dry_run, "files": receipts, "removed": removed }), &text)?;
+    match &job.to {
+        _ if args.dry_run => ui.note("nothing was written (--dry-run)"),
+        To::Release { .. } => ui.note("next: xpost sbom, xpost sign --key KEY, xpost push REF"),
+        To::File { .. } => {}
+    }
+    Ok(())
+}
+
+/// The name under which an input enters a release.
+pub(super) fn output_name(path: &Path, name: Option<&String>) -> Result<String, Failure> {
+    let name = match name {
+        Some(name) => name.clone(),
+        None => path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned(),
+    };
+    match release::refuse_name(&name) {
+        None => Ok(name),
+        Some(reason) => {
+            Err(Failure::plain(Exit::Usage, format!("cannot put {} into a release as {name:?}", path.display()))
+                .because(reason)
+                .hint("choose another with --name, or write it elsewhere with --output"))
+        }
+    }
+}
+
+/// `2.63 MiB → 467 KiB (-82.6 %)`
+pub(super) fn shrink(before: u64, after: u64) -> String {
+    let change = (after as f64 - before as f64) / before.max(1) as f64 * 100.0;
+    format!("{} → {} ({change:+.1} %)", ui::size(before), ui::size(after))
+}

@@ -1,0 +1,295 @@
+//! One input of `xpost slim`: read, split, told about, written.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::failure::{Exit, Failure};
+use super::slim::{Job, To, output_name, shrink};
+use super::ui;
+use crate::build_id::BuildId;
+use crate::debug::{self, Split};
+use crate::digest::{Digest, Hashing};
+use crate::elf::Elf;
+use crate::fs::{self, Mode};
+use crate::inspect::{self, Platform};
+use crate::release::{Staged, companion};
+use crate::slim::{self, DebugLink, Holds, Layout, Leaving};
+
+/// An input with everything that was decided about it.
+pub(super) struct Input<'data> {
+    path: PathBuf,
+    elf: Elf<'data>,
+    split: Split<'data>,
+    platform: Option<Platform>,
+    build_id: Option<BuildId>,
+    pub(super) slim_path: PathBuf,
+    debug_path: PathBuf,
+    /// The debug file that is there already and belongs to this very build.
+    kept_debug: bool,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'data> Input<'data> {
+    /// Splits an input. Nothing is written.
+    pub(super) fn split(path: &Path, bytes: &'data [u8], job: &Job) -> Result<Self, Failure> {
+        let doing = || format!("cannot slim {}", path.display());
+        let elf = Elf::parse(bytes).map_err(|error| {
+            let failure = Failure::new(Exit::Damaged, doing(), &error);
+            if matches!(error, crate::elf::Error::NotElf { .. }) { failure } else { failure.hint("the file looks truncated or damaged") }
+        })?;
+        let build_id = inspect::build_id(&elf);
+        let platform = Platform::of(&elf, inspect::go_build(&elf).as_ref());
+        let (slim_path, debug_path) = match &job.to {
+            To::File { slim, debug } => (slim.clone(), debug.clone()),
+            To::Release { root, name } => {
+                let name = output_name(path, name.as_ref())?;
+                let platform = platform.as_ref().map_err(|error| {
+                    Failure::new(Exit::Damaged, doing(), error).hint("write it elsewhere with --output FILE")
+                })?;
+                let directory = root.join(platform.directory());
+                (directory.join(&name), directory.join(companion::debug(&name)))
+            }
+        };
+        let existing = Existing::read(&debug_path, build_id.as_ref(), &elf);
+        let link_name = debug_path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let mut kept_debug = existing.is_some();
+        let split = debug::split(&elf, &job.options, job.compression, |layout| match &existing {
+            // What leaves an already slim file must not replace the debug file with everything.
+            Some(existing) if existing.has_debug_info && !holds_debug_info(&elf, layout) => {
+                DebugLink { name: link_name.clone(), crc: existing.crc }
+            }
+            _ => {
+                kept_debug = false;
+                debug::link(&link_name, layout)
+            }
+        })
+        .map_err(|error| explain(error, doing()))?;
+        if split.plan.leaves() && fs::same_file(path, &slim_path) {
+            return Err(Failure::plain(Exit::Usage, doing())
+                .because("the output would replace the input")
+                .hint("slim the file that the build made, or write elsewhere with --output"));
+        }
+        let mut input = Self {
+            path: path.to_owned(),
+            elf,
+            split,
+            platform: platform.ok(),
+            build_id,
+            slim_path,
+            debug_path,
+            kept_debug,
+            warnings: Vec::new(),
+        };
+        input.warnings = input.find_warnings(job);
+        Ok(input)
+    }
+
+    fn find_warnings(&self, job: &Job) -> Vec<String> {
+        let path = self.path.display();
+        let mut warnings = Vec::new();
+        if self.build_id.is_none() {
+            warnings.push(format!(
+                "{path} has no build-id, so its debug file is found beside it alone; link with -Wl,--build-id \
+                 (Rust: -C link-arg=-Wl,--build-id, Go before 1.24: -ldflags=-B=gobuildid)"
+            ));
+        }
+        if !self.split.plan.leaves() {
+            warnings.push(format!("{path} is slim already: nothing leaves it"));
+        } else if !inspect::has_debug_info(&self.elf) {
+            warnings.push(format!(
+                "{path} has no debug information, so the debug file has symbols alone; build with -g \
+                 (Rust: debug = true and strip = \"none\", Go: without -ldflags=-s or -w)"
+            ));
+        }
+        if job.options.leaving == Leaving::Dropped && self.split.plan.leaves() {
+            warnings.push(format!("{path}: what leaves is dropped, there will be no debug file (--no-debug-file)"));
+        }
+        for range in &self.split.plan.unowned {
+            let size = ui::size(range.end - range.start);
+            warnings.push(format!("{path}: {size} at {:#x} belong to no section; they stay", range.start));
+        }
+        warnings
+    }
+
+    /// Whether a debug file is to be written.
+    fn new_debug(&self) -> Option<&Layout<'data>> {
+        self.split.debug.as_ref().filter(|_| !self.kept_debug)
+    }
+
+    /// Writes the outputs, without their names yet.
+    pub(super) fn stage(&self, job: &Job, staged: &mut Staged) -> Result<(), Failure> {
+        let slim = &self.split.slim;
+        let unchanged = fs::digest(&self.slim_path).is_ok_and(|(digest, _)| digest == digest_of(slim));
+        if let To::Release { root, .. } = &job.to
+            && !unchanged
+            && let (Some(platform), Some(name)) = (&self.platform, self.slim_path.file_name())
+        {
+            let name = name.to_string_lossy();
+            if fs::exists(&self.slim_path) {
+                staged.remove_companions(root, &platform.directory(), &name)?;
+            }
+        }
+        if let Some(debug) = self.new_debug() {
+            staged.write(&self.debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
+        } else if !self.kept_debug && matches!(job.to, To::Release { .. }) {
+            staged.remove(self.debug_path.clone());
+        }
+        if !fs::same_file(&self.path, &self.slim_path) {
+            staged.write(&self.slim_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
+        }
+        if let (Some(tree), Some(build_id)) = (&job.tree, &self.build_id) {
+            if let Some(debug) = self.new_debug() {
+                let path = tree.join(build_id.debug_path());
+                staged.write(&path, Mode::Data, |mut out| debug.write_to(&mut out))?;
+            } else if self.kept_debug {
+                let bytes = fs::read(&self.debug_path)?;
+                staged.write(&tree.join(build_id.debug_path()), Mode::Data, |out| out.write_all(&bytes))?;
+            }
+            let path = tree.join(build_id.executable_path());
+            staged.write(&path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
+        }
+        Ok(())
+    }
+
+    /// What happened, for people.
+    pub(super) fn text(&self, job: &Job) -> String {
+        let mut text = String::new();
+        let platform = self.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
+        let line = shrink(self.elf.len(), self.split.slim.len());
+        let _ = writeln!(text, "{}  {line}{platform}", ui::safe(&self.slim_path.display().to_string()));
+        let debug_path = self.debug_path.display().to_string();
+        let debug_path = ui::safe(&debug_path);
+        if let Some(debug) = self.new_debug() {
+            let _ = writeln!(text, "  debug     {debug_path}  {}", ui::size(debug.len()));
+        } else if self.kept_debug {
+            let _ = writeln!(text, "  debug     {debug_path}  (kept: it is this build's)");
+        }
+        if let Some(build_id) = &self.build_id {
+            let _ = writeln!(text, "  build-id  {build_id}");
+        }
+        let choice = &self.split.plan.symbols;
+        if choice.keeps_any() {
+            let _ = writeln!(text, "  symbols   {} of {} kept", choice.kept.len(), choice.total);
+        }
+        if job.explain {
+            self.explain(&mut text);
+        }
+        text
+    }
+
+    fn explain(&self, text: &mut String) {
+        let _ = writeln!(text, "  {:<28} {:<6} {:>12}  rule", "section", "fate", "bytes");
+        for decision in &self.split.plan.decisions {
+            let name = String::from_utf8_lossy(decision.name);
+            let size = self.elf.section(decision.section).map_or(0, |section| section.range().end - section.range().start);
+            let fate = decision.fate.word();
+            let _ = writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
+        }
+        for symbol in &self.split.plan.symbols.kept {
+            let rule = if self.split.plan.symbols.keeps_all() { "all symbols stay" } else { "asked for by name" };
+            let _ = writeln!(text, "  symbol {:<21} keep   {:>12}  {rule}", ui::safe(&symbol.display_name()), symbol.size);
+        }
+        let _ = writeln!(text, "  {:<35} {:>12}", "the slim file holds", "bytes");
+        for (holds, size) in self.split.slim.sizes() {
+            let _ = writeln!(text, "  {:<35} {size:>12}", ui::safe(&self.held(holds)));
+        }
+        let _ = writeln!(text, "  {:<35} {:>12}", "in all", self.split.slim.len());
+    }
+
+    fn held(&self, holds: Holds) -> String {
+        match holds {
+            Holds::Headers => "ELF header".to_owned(),
+            Holds::Loaded => "loaded bytes, where they were".to_owned(),
+            Holds::Section(id) => self.elf.section(id).map(crate::elf::Section::display_name).unwrap_or_default(),
+            Holds::DebugLink => ".gnu_debuglink".to_owned(),
+            Holds::SectionHeaders => "section headers".to_owned(),
+            Holds::Unowned => "bytes of no section".to_owned(),
+            Holds::Hole => "zeros before a segment".to_owned(),
+            Holds::Alignment => "alignment".to_owned(),
+            Holds::Everything => "the input, unchanged".to_owned(),
+        }
+    }
+
+    /// What happened, for programs.
+    pub(super) fn receipt(&self, job: &Job) -> Value {
+        let choice = &self.split.plan.symbols;
+        let named = |path: &Path, layout: &Layout<'_>| {
+            json!({ "path": path.display().to_string(), "size": layout.len(), "digest": digest_of(layout) })
+        };
+        let mut receipt = json!({
+            "input": {
+                "path": self.path.display().to_string(),
+                "size": self.elf.len(),
+                "digest": Digest::of(self.elf.data()),
+            },
+            "slim": named(&self.slim_path, &self.split.slim),
+            "debug": self.new_debug().map(|debug| named(&self.debug_path, debug)),
+            "platform": self.platform.as_ref().map(ToString::to_string),
+            "target": self.platform.as_ref().map(Platform::target),
+            "buildId": self.build_id,
+            "loadDigest": inspect::load_digest(&self.elf),
+            "symbols": { "kept": choice.kept.len(), "total": choice.total },
+            "sizes": self.split.slim.sizes().into_iter()
+                .map(|(holds, size)| json!({ "holds": self.held(holds), "size": size })).collect::<Vec<_>>(),
+            "warnings": self.warnings,
+        });
+        if job.explain
+            && let Some(map) = receipt.as_object_mut()
+        {
+            let sections = self.split.plan.decisions.iter().map(|decision| {
+                let name = String::from_utf8_lossy(decision.name);
+                json!({ "name": name, "fate": decision.fate.word(), "rule": decision.rule })
+            });
+            map.insert("sections".to_owned(), sections.collect());
+        }
+        receipt
+    }
+}
+
+/// A debug file that lies where the new one would go, and belongs to the same build.
+struct Existing {
+    crc: u32,
+    has_debug_info: bool,
+}
+
+impl Existing {
+    fn read(path: &Path, build_id: Option<&BuildId>, elf: &Elf<'_>) -> Option<Self> {
+        let bytes = fs::read(path).ok()?;
+        let debug = Elf::parse(&bytes).ok()?;
+        let crc = debug::checksum(&bytes);
+        let same_id = build_id.is_some() && inspect::build_id(&debug).as_ref() == build_id;
+        let linked = DebugLink::of(elf).is_some_and(|link| link.crc == crc);
+        (same_id || linked).then(|| Self { crc, has_debug_info: inspect::has_debug_info(&debug) })
+    }
+}
+
+/// Whether a debug file's layout has any DWARF.
+fn holds_debug_info(elf: &Elf<'_>, layout: &Layout<'_>) -> bool {
+    let is_debug = |holds| matches!(holds, Holds::Section(id) if elf.section(id).is_some_and(|section| section.is_debug() && !section.is_loaded()));
+    layout.stretches().any(|(_, _, holds)| is_debug(holds))
+}
+
+fn digest_of(layout: &Layout<'_>) -> Digest {
+    let mut hashing = Hashing::new(std::io::sink());
+    layout.write_to(&mut hashing).expect("a sink takes all");
+    hashing.finish().0
+}
+
+fn explain(error: slim::Error, doing: String) -> Failure {
+    use slim::Error as E;
+    let exit = match &error {
+        E::SymbolsMissing { .. } | E::SymbolLeaves { .. } => Exit::Refused,
+        E::Broken(_) => Exit::Failed,
+        _ => Exit::Damaged,
+    };
+    let failure = Failure::new(exit, doing, &error);
+    match &error {
+        E::SymbolsMissing { has_table: true, .. } => failure.hint("list the symbols: nm FILE"),
+        E::SymbolsMissing { .. } => failure.hint("slim the binary as the build made it, before anything stripped it"),
+        E::Object => failure.hint("link it first, and slim the program"),
+        E::DebugFile => failure.hint("slim the program itself"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,106 @@
+//! The names of files in the release directory.
+
+use super::SbomFormat;
+
+/// The one file that is not a product: what the files cannot say.
+pub const STATE: &str = "release.json";
+/// The signature of the index.
+pub const INDEX_BUNDLE: &str = "index.sigstore.json";
+
+/// What a file of a platform directory is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Binary,
+    Debug,
+    Sbom(SbomFormat),
+    Bundle,
+    /// A temporary file of a run that was killed, or somebody's.
+    Hidden,
+}
+
+/// The name of the debug file, SBOM or bundle of a binary.
+pub mod companion {
+    use super::SbomFormat;
+
+    /// `<name>.debug`
+    pub fn debug(name: &str) -> String {
+        format!("{name}.debug")
+    }
+
+    /// `<name>.cdx.json`, `<name>.spdx.json`
+    pub fn sbom(name: &str, format: SbomFormat) -> String {
+        format!("{name}{}", format.extension())
+    }
+
+    /// `<name>.sigstore.json`
+    pub fn bundle(name: &str) -> String {
+        format!("{name}.sigstore.json")
+    }
+}
+
+/// The kind of a file, and the name of the binary that it belongs to.
+pub(super) fn classify(name: &str) -> (Kind, &str) {
+    let kinds = [
+        (".debug", Kind::Debug),
+        (SbomFormat::CycloneDx.extension(), Kind::Sbom(SbomFormat::CycloneDx)),
+        (SbomFormat::Spdx.extension(), Kind::Sbom(SbomFormat::Spdx)),
+        (".sigstore.json", Kind::Bundle),
+    ];
+    if name.starts_with('.') {
+        return (Kind::Hidden, name);
+    }
+    kinds
+        .iter()
+        .find_map(|(suffix, kind)| Some((*kind, name.strip_suffix(suffix)?)))
+        .unwrap_or((Kind::Binary, name))
+}
+
+/// Why a name cannot be that of a binary in a release; `None` where it can.
+///
+/// The name becomes a file name, the title of a layer and a subject of a signature, on systems of all kinds.
+pub fn refuse_name(name: &str) -> Option<&'static str> {
+    let windows = |device: &str| {
+        let stem = name.split('.').next().unwrap_or(name);
+        stem.eq_ignore_ascii_case(device)
+    };
+    if name.is_empty() || name.len() > 200 {
+        return Some("it is empty or longer than 200 bytes");
+    }
+    if name.starts_with('.') {
+        return Some("it begins with a dot");
+    }
+    if [".debug", ".json", ".dwp"].iter().any(|suffix| name.ends_with(suffix)) {
+        return Some("names that end in .debug, .json or .dwp are those of companion files");
+    }
+    if name.chars().any(|char| char.is_control() || "/\\:*?\"<>|".contains(char)) || name.ends_with([' ', '.']) {
+        return Some("it holds characters that are not allowed in file names everywhere");
+    }
+    if ["con", "prn", "aux", "nul"].iter().any(|device| windows(device)) {
+        return Some("it is the name of a device on Windows");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_companion_belongs_to_its_binary() {
+        assert_eq!(classify("app"), (Kind::Binary, "app"));
+        assert_eq!(classify("app.debug"), (Kind::Debug, "app"));
+        assert_eq!(classify("a.b.cdx.json"), (Kind::Sbom(SbomFormat::CycloneDx), "a.b"));
+        assert_eq!(classify("app.sigstore.json"), (Kind::Bundle, "app"));
+        assert_eq!(classify(".xpost-1-2.tmp"), (Kind::Hidden, ".xpost-1-2.tmp"));
+    }
+
+    #[test]
+    fn mean_names_are_refused() {
+        for name in ["", ".", "..", "a/b", "a\\b", "oci:index", "a\nb", "app.debug", "x.json", "x.dwp", "NUL.txt", "a."] {
+            assert!(refuse_name(name).is_some(), "{name:?}");
+        }
+        for name in ["app", "app-v1.2", "libfoo.so.1", "ünïcode"] {
+            assert_eq!(refuse_name(name), None, "{name:?}");
+        }
+    }
+}

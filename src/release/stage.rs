@@ -1,0 +1,89 @@
+//! Writing into the release directory: all outputs of a run appear, or none, and what was made for an older
+//! binary goes with it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::names::{Kind, classify};
+use super::{Error, INDEX_BUNDLE, STATE, read};
+use crate::fs::{self, AtomicFile, Mode};
+
+/// Files that are written but have no name yet, and files that will be gone.
+#[derive(Default)]
+pub struct Staged {
+    files: Vec<AtomicFile>,
+    stale: Vec<PathBuf>,
+}
+
+impl Staged {
+    /// Writes a file that will appear at `path`; `fill` gets where its bytes go.
+    pub fn write(
+        &mut self,
+        path: &Path,
+        mode: Mode,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> fs::Result<()> {
+        let file = AtomicFile::create(path, mode)?;
+        let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
+        fill(&mut buffered).map_err(fs::at("write", path))?;
+        self.files.push(buffered.into_inner().map_err(|error| fs::at("write", path)(error.into_error()))?);
+        Ok(())
+    }
+
+    /// Notes a file that must not stay beside what is written.
+    pub fn remove(&mut self, path: PathBuf) {
+        if !self.stale.contains(&path) {
+            self.stale.push(path);
+        }
+    }
+
+    /// Notes everything in the release that was made for an older binary of this name: its SBOMs, the
+    /// signature of its platform, and that of the index.
+    pub fn remove_companions(&mut self, root: &Path, directory: &str, name: &str) -> fs::Result<()> {
+        for other in fs::list(&root.join(directory))? {
+            let (kind, owner) = classify(&other);
+            let stale = match kind {
+                Kind::Sbom(_) => owner == name,
+                Kind::Bundle => true,
+                Kind::Binary | Kind::Debug | Kind::Hidden => false,
+            };
+            if stale {
+                self.remove(root.join(directory).join(other));
+            }
+        }
+        self.remove(root.join(INDEX_BUNDLE));
+        Ok(())
+    }
+
+    /// Removes what is stale and lets the new files appear. Says what was removed.
+    ///
+    /// Signatures go first: should the machine stop in the middle, what is there is unsigned rather than signed wrongly.
+    pub fn commit(self) -> fs::Result<Vec<PathBuf>> {
+        let mut removed = Vec::new();
+        for path in self.stale {
+            if fs::remove(&path)? {
+                removed.push(path);
+            }
+        }
+        for file in self.files {
+            file.commit()?;
+        }
+        Ok(removed)
+    }
+}
+
+/// Adds annotations of the index to `release.json`. Says whether anything changed.
+pub fn annotate(root: &Path, annotations: &BTreeMap<String, String>) -> Result<bool, Error> {
+    let mut state = read::state(root)?;
+    let before = state.annotations.clone();
+    state.annotations.extend(annotations.clone());
+    if state.annotations == before {
+        return Ok(false);
+    }
+    let mut text = serde_json::to_string_pretty(&serde_json::json!({ "annotations": state.annotations }))
+        .expect("strings have a JSON form");
+    text.push('\n');
+    fs::write(&root.join(STATE), Mode::Data, text.as_bytes())?;
+    Ok(true)
+}
