@@ -43,6 +43,22 @@ fn the_committed_programs_run() {
 }
 
 #[test]
+#[should_panic(expected = "'nonsense' is not")]
+fn the_sbom_validator_complains() {
+    let home = tempfile::tempdir().unwrap();
+    let (good, bad) = (home.path().join("good.json"), home.path().join("bad.json"));
+    let sbom = |kind| {
+        format!(
+            r#"{{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{{"type":"{kind}","name":"a"}}]}}"#
+        )
+    };
+    std::fs::write(&good, sbom("library")).unwrap();
+    std::fs::write(&bad, sbom("nonsense")).unwrap();
+    tools::check_cyclonedx(&[&good]);
+    tools::check_cyclonedx(&[&good, &bad]);
+}
+
+#[test]
 fn every_registry_takes_and_gives_an_artifact() {
     let home = tempfile::tempdir().unwrap();
     for kind in ALL {

@@ -29,11 +29,11 @@ pub fn path(name: &str) -> PathBuf {
         })
 }
 
-/// The Python that has the validators of `tests/tools/python.in`.
-pub fn python() -> PathBuf {
+/// Holds CycloneDX files against the official schema, with the validator of `tests/tools/python.in`.
+pub fn check_cyclonedx(files: &[&Path]) {
     let python = root().join(".tools/python/bin/python");
     assert!(python.exists(), "{} does not exist; run: bash tests/check.sh setup", python.display());
-    python
+    stdout(Command::new(python).arg(root().join("tests/tools/check_cyclonedx.py")).args(files));
 }
 
 /// A command of an installed tool. It takes nothing from the person who runs the tests: another home, no docker
