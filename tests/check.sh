@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.tools/bin:$PATH
+export CARGO_NET_RETRY=5
 
 steps=(setup corpus fmt typos shell actions clippy features doc test deny advisories)
 

@@ -47,11 +47,13 @@ install_docker_registry() {
     if [[ -x $tools/bin/docker-registry ]]; then
         return
     fi
+    # A run that was stopped may have left its own.
+    rm -rf "$tools"/docker-registry.*
     local work
     work=$(mktemp -d "$tools/docker-registry.XXXXXX")
     # The package lists may be empty on a machine where nothing else was missing.
     [[ -n $(apt-cache madison "$registry_package" 2>/dev/null) ]] || retry as_root apt-get -qq update
-    (cd "$work" && retry apt-get -qq download "$registry_package")
+    (cd "$work" && retry apt-get -qq -o APT::Sandbox::User=root download "$registry_package")
     dpkg-deb --extract "$work"/*.deb "$work/unpacked"
     put "$work/unpacked/usr/bin/docker-registry"
     rm -rf "$work"
@@ -103,14 +105,14 @@ install_go_tool() {
         END { exit !(path_found == path && version_found == version) }'; then
         return
     fi
-    retry go install -trimpath -ldflags='-s -w' "$1"
+    retry quiet_go install -trimpath -ldflags='-s -w' "$1"
 }
 
 build_test_servers() {
     local wanted
     wanted=$(cat tests/servers/*.go tests/servers/go.* | sha256sum)
     if ! stamped test-servers "$wanted" "$tools/bin/test-servers"; then
-        retry go build -C tests/servers -trimpath -ldflags='-s -w' -o "$tools/bin/test-servers" .
+        retry quiet_go build -C tests/servers -trimpath -ldflags='-s -w' -o "$tools/bin/test-servers" .
         stamp test-servers "$wanted"
     fi
 }
@@ -153,6 +155,11 @@ retry() {
 fail() {
     printf 'setup: %s\n' "$1" >&2
     exit 1
+}
+
+# Go names every module that it downloads, hundreds of them.
+quiet_go() {
+    go "$@" 2> >(sed '/^go: downloading /d' >&2)
 }
 
 as_root() {
