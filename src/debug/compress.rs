@@ -86,7 +86,11 @@ pub(super) fn recode(
 }
 
 /// A section in the form asked for; `None` where it is to be copied as it is.
-fn recode_one(elf: &Elf<'_>, section: &Section<'_>, compression: Compression) -> Result<Option<Recoded>, Error> {
+fn recode_one(
+    elf: &Elf<'_>,
+    section: &Section<'_>,
+    compression: Compression,
+) -> Result<Option<Recoded>, Error> {
     let present = elf.compressed(section)?;
     if present.map(|compressed| compressed.kind) == compression.kind() {
         return Ok(None);
@@ -98,7 +102,11 @@ fn recode_one(elf: &Elf<'_>, section: &Section<'_>, compression: Compression) ->
         return Ok(Some(Recoded { bytes: plain.into_owned(), flags: plain_flags, align }));
     };
     let mut bytes = elf.compression_header(kind, plain.len() as u64, align);
-    if compression == Compression::Zlib { zlib(&plain, &mut bytes) } else { zstd(&plain, &mut bytes) }
+    if compression == Compression::Zlib {
+        zlib(&plain, &mut bytes)
+    } else {
+        zstd(&plain, &mut bytes)
+    }
     if bytes.len() as u64 >= section.size {
         return Ok(None);
     }

@@ -53,14 +53,19 @@ const FIRST_PAGE: u64 = 4096;
 
 /// Lays out the debug file of a plan. Loaded sections lose their contents, debug sections are compressed
 /// as asked; everything else is copied.
-pub fn layout<'data>(elf: &Elf<'data>, plan: &Plan<'data>, compression: Compression) -> Result<Layout<'data>, Error> {
+pub fn layout<'data>(
+    elf: &Elf<'data>,
+    plan: &Plan<'data>,
+    compression: Compression,
+) -> Result<Layout<'data>, Error> {
     let recoded = compress::recode(elf, plan, compression)?;
     // From here the contents of every section are settled.
     let mut layout = Layout::default();
     layout.push(Piece::Copied(elf.bytes(0..elf.header_size())), Holds::Headers);
     layout.push(Piece::Copied(elf.bytes(elf.segments_range())), Holds::Headers);
     let mut headers: Vec<SectionHeader> = elf.sections().iter().map(Section::header).collect();
-    let mut waiting: Vec<&Section<'data>> = elf.sections().iter().filter(|s| in_debug(plan, s)).collect();
+    let mut waiting: Vec<&Section<'data>> =
+        elf.sections().iter().filter(|s| in_debug(plan, s)).collect();
     waiting.sort_by_key(|section| (!in_first_page(section), section.offset));
     let mut recoded = recoded;
     for section in waiting {

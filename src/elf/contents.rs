@@ -78,7 +78,8 @@ fn invalid(section: &Section<'_>, reason: &'static str) -> Error {
 
 fn inflate(compressed: &Compressed<'_>) -> Option<Vec<u8>> {
     let mut bytes = vec![0; compressed.size as usize];
-    let size = libdeflater::Decompressor::new().zlib_decompress(compressed.stream, &mut bytes).ok()?;
+    let size =
+        libdeflater::Decompressor::new().zlib_decompress(compressed.stream, &mut bytes).ok()?;
     (size == bytes.len()).then_some(bytes)
 }
 

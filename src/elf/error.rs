@@ -56,7 +56,9 @@ pub enum Error {
         len: u64,
     },
     /// A segment's bytes lie outside the file.
-    #[error("segment {segment}: contents {start:#x}..{end:#x} lie outside the file ({len:#x} bytes)")]
+    #[error(
+        "segment {segment}: contents {start:#x}..{end:#x} lie outside the file ({len:#x} bytes)"
+    )]
     SegmentOutOfFile {
         /// The index in the program header table.
         segment: usize,
@@ -68,7 +70,9 @@ pub enum Error {
         len: u64,
     },
     /// A section's bytes lie outside the file.
-    #[error("section {section}: contents {start:#x}..{end:#x} lie outside the file ({len:#x} bytes)")]
+    #[error(
+        "section {section}: contents {start:#x}..{end:#x} lie outside the file ({len:#x} bytes)"
+    )]
     SectionOutOfFile {
         /// The index in the section header table.
         section: u32,
@@ -100,7 +104,9 @@ pub enum Error {
         offset: u32,
     },
     /// A table's size is not a multiple of its entries'.
-    #[error("section {section}: a table of {size} bytes cannot hold whole entries of {entry} bytes")]
+    #[error(
+        "section {section}: a table of {size} bytes cannot hold whole entries of {entry} bytes"
+    )]
     TableSize {
         /// The table's section.
         section: u32,

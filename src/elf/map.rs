@@ -51,10 +51,13 @@ impl ByteMap {
             (elf.segments_range(), Owner::ProgramHeaders),
             (elf.sections_range(), Owner::SectionHeaders),
         ];
-        claims.extend(elf.sections().iter().map(|section| (section.range(), Owner::Section(section.id))));
+        claims.extend(
+            elf.sections().iter().map(|section| (section.range(), Owner::Section(section.id))),
+        );
         if !elf.is_debug_file() {
             let segments = elf.segments().iter().enumerate();
-            claims.extend(segments.map(|(index, segment)| (segment.range(), Owner::Segment(index))));
+            claims
+                .extend(segments.map(|(index, segment)| (segment.range(), Owner::Segment(index))));
         }
         claims.retain(|(range, _)| !range.is_empty());
         claims.sort_by_key(|(range, owner)| (range.start, *owner));
@@ -64,7 +67,8 @@ impl ByteMap {
     /// The spans that nobody owns and that hold more than zeros.
     pub fn unowned<'map>(&'map self, elf: &'map Elf<'_>) -> impl Iterator<Item = &'map Span> {
         self.spans.iter().filter(|span| {
-            span.owner == Owner::Nobody && elf.bytes(span.range.clone()).iter().any(|&byte| byte != 0)
+            span.owner == Owner::Nobody
+                && elf.bytes(span.range.clone()).iter().any(|&byte| byte != 0)
         })
     }
 }

@@ -89,14 +89,19 @@ impl<'data> Elf<'data> {
             });
         };
         if first != elf::ELFMAG {
-            return Err(Error::NotElf { found: first.to_vec(), looks_like: error::looks_like(data) });
+            return Err(Error::NotElf {
+                found: first.to_vec(),
+                looks_like: error::looks_like(data),
+            });
         }
         let ident = |index: usize| data.get(index).copied().unwrap_or(0);
         let (class, encoding, version) = (ident(4), ident(5), ident(6));
         match (class, encoding, version) {
             (1, 1 | 2, 1) => parse_as::<FileHeader32<Endianness>>(data, Class::Elf32),
             (2, 1 | 2, 1) => parse_as::<FileHeader64<Endianness>>(data, Class::Elf64),
-            _ if data.len() < 7 => Err(Error::HeaderTruncated { needed: 52, len: data.len() as u64 }),
+            _ if data.len() < 7 => {
+                Err(Error::HeaderTruncated { needed: 52, len: data.len() as u64 })
+            }
             _ => Err(Error::Ident { class, data: encoding, version }),
         }
     }
@@ -217,7 +222,9 @@ impl<'data> Elf<'data> {
             .segments
             .iter()
             .filter(|segment| segment.kind == elf::PT_NOTE && self.sections.is_empty())
-            .flat_map(move |segment| Notes::new(endian, segment.align, self.bytes(segment.range())));
+            .flat_map(move |segment| {
+                Notes::new(endian, segment.align, self.bytes(segment.range()))
+            });
         of_sections.chain(of_segments)
     }
 
@@ -235,10 +242,14 @@ impl<'data> Elf<'data> {
     }
 }
 
-fn parse_as<H: FileHeader<Endian = Endianness>>(data: &[u8], class: Class) -> Result<Elf<'_>, Error> {
+fn parse_as<H: FileHeader<Endian = Endianness>>(
+    data: &[u8],
+    class: Class,
+) -> Result<Elf<'_>, Error> {
     let len = data.len() as u64;
     let needed = size_of::<H>() as u64;
-    let (raw, _) = pod::from_bytes::<H>(data).map_err(|()| Error::HeaderTruncated { needed, len })?;
+    let (raw, _) =
+        pod::from_bytes::<H>(data).map_err(|()| Error::HeaderTruncated { needed, len })?;
     let endian = if raw.is_big_endian() { Endianness::Big } else { Endianness::Little };
     let raw_sections = section_headers(raw, endian, data)?;
     let raw_segments = program_headers(raw, endian, data, raw_sections.first())?;
@@ -248,7 +259,9 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(data: &[u8], class: Class) -> Re
         sections.push(section(header, endian, data, SectionId(index))?);
     }
     let section_names = section_names(raw, endian, &sections)?;
-    if let Some(names) = section_names.and_then(|id| sections.get(id.index())).map(|names| names.data) {
+    if let Some(names) =
+        section_names.and_then(|id| sections.get(id.index())).map(|names| names.data)
+    {
         for section in sections.iter_mut().filter(|section| section.kind != elf::SHT_NULL) {
             section.name = symbol::name_at(names, section.name_offset).ok_or(Error::Name {
                 what: "section",
@@ -379,7 +392,11 @@ fn section_names<H: FileHeader<Endian = Endianness>>(
     };
     let count = sections.len() as u32;
     if index >= count {
-        return Err(Error::NoSuchSection { what: "the ELF header (e_shstrndx)", section: index, count });
+        return Err(Error::NoSuchSection {
+            what: "the ELF header (e_shstrndx)",
+            section: index,
+            count,
+        });
     }
     Ok(Some(SectionId(index)))
 }

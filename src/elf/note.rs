@@ -71,6 +71,9 @@ mod tests {
         bytes.extend([0xff; 12]);
         let notes: Vec<_> = Notes::new(Endianness::Little, 4, &bytes).collect();
         assert_eq!(notes.len(), 2);
-        assert_eq!(notes.first().map(|note| (note.owner, note.kind, note.contents)), Some((b"GNU".as_slice(), 3, b"abcd".as_slice())));
+        assert_eq!(
+            notes.first().map(|note| (note.owner, note.kind, note.contents)),
+            Some((b"GNU".as_slice(), 3, b"abcd".as_slice()))
+        );
     }
 }

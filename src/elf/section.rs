@@ -65,7 +65,11 @@ impl<'data> Section<'data> {
 
     /// The bytes of the file that hold its contents; empty where there are none.
     pub fn range(&self) -> Range<u64> {
-        if self.has_contents() { self.offset..self.offset + self.size } else { self.offset..self.offset }
+        if self.has_contents() {
+            self.offset..self.offset + self.size
+        } else {
+            self.offset..self.offset
+        }
     }
 
     /// Whether the contents begin with a compression header (gABI, "Section Compression").
@@ -75,7 +79,8 @@ impl<'data> Section<'data> {
 
     /// Whether `sh_info` is the index of a section (gABI, "sh_link and sh_info Interpretation").
     pub fn info_is_section(&self) -> bool {
-        self.flags.0 & elf::SHF_INFO_LINK.0 != 0 || matches!(self.kind, elf::SHT_REL | elf::SHT_RELA)
+        self.flags.0 & elf::SHF_INFO_LINK.0 != 0
+            || matches!(self.kind, elf::SHT_REL | elf::SHT_RELA)
     }
 
     /// Whether it is read by debuggers alone. Only meaningful for a section that is not loaded.

@@ -54,7 +54,12 @@ impl Elf<'_> {
     pub fn loaded_ranges(&self) -> Vec<Range<u64>> {
         let mut ranges = vec![0..self.header_size(), self.segments_range()];
         ranges.extend(self.segments().iter().map(Segment::range));
-        ranges.extend(self.sections().iter().filter(|section| section.is_loaded()).map(|section| section.range()));
+        ranges.extend(
+            self.sections()
+                .iter()
+                .filter(|section| section.is_loaded())
+                .map(|section| section.range()),
+        );
         ranges.retain(|range| !range.is_empty());
         ranges.sort_by_key(|range| range.start);
         let mut merged: Vec<Range<u64>> = Vec::new();

@@ -156,7 +156,11 @@ impl<'data> SymbolTable<'data> {
         };
         Ok(Symbol {
             index,
-            name: name_at(self.names, offset).ok_or(Error::Name { what: "symbol", index, offset })?,
+            name: name_at(self.names, offset).ok_or(Error::Name {
+                what: "symbol",
+                index,
+                offset,
+            })?,
             value: raw.st_value(self.endian).into(),
             size: raw.st_size(self.endian).into(),
             info: raw.st_info(),

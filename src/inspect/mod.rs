@@ -14,7 +14,8 @@ use crate::elf::Elf;
 
 /// The GNU build-id of a file, from its note; the first where there are several.
 pub fn build_id(elf: &Elf<'_>) -> Option<BuildId> {
-    let note = elf.notes().find(|note| note.owner == b"GNU" && note.kind == elf::NT_GNU_BUILD_ID.0)?;
+    let note =
+        elf.notes().find(|note| note.owner == b"GNU" && note.kind == elf::NT_GNU_BUILD_ID.0)?;
     BuildId::from_bytes(note.contents)
 }
 
@@ -28,7 +29,9 @@ pub fn go_build(elf: &Elf<'_>) -> Option<go::BuildInfo> {
 /// Whether there is DWARF in the file: contents, not headers alone.
 pub fn has_debug_info(elf: &Elf<'_>) -> bool {
     let named = |name: &[u8]| matches!(name, b".debug_info" | b".zdebug_info" | b".debug_line");
-    elf.sections().iter().any(|section| section.has_contents() && !section.is_loaded() && named(section.name))
+    elf.sections()
+        .iter()
+        .any(|section| section.has_contents() && !section.is_loaded() && named(section.name))
 }
 
 /// The SHA-256 over the bytes under the segments, in the order of the program headers, with the fields of the
@@ -48,7 +51,11 @@ pub fn load_digest(elf: &Elf<'_>) -> Digest {
         let (head, rest) = bytes.split_at(bytes.len().min(header_size - range.start as usize));
         let offsets = range.start..;
         let head: Vec<u8> = (offsets.zip(head))
-            .map(|(offset, &byte)| if masked.iter().any(|field| field.contains(&offset)) { 0 } else { byte })
+            .map(
+                |(offset, &byte)| {
+                    if masked.iter().any(|field| field.contains(&offset)) { 0 } else { byte }
+                },
+            )
             .collect();
         hasher.update(head);
         hasher.update(rest);

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use object::elf::{self, FileHeader32};
 use object::Endianness;
+use object::elf::{self, FileHeader32};
 
 use super::go::BuildInfo;
 use crate::elf::{Elf, SectionId};
@@ -229,7 +229,8 @@ fn arm_variant(elf: &Elf<'_>) -> Option<&'static str> {
 
 /// The value of a numeric file attribute of the vendor `aeabi`.
 fn attribute(data: &[u8], endian: Endianness, wanted: u64) -> Option<u64> {
-    let section = object::read::elf::AttributesSection::<FileHeader32<Endianness>>::new(endian, data).ok()?;
+    let section =
+        object::read::elf::AttributesSection::<FileHeader32<Endianness>>::new(endian, data).ok()?;
     let mut subsections = section.subsections().ok()?;
     while let Some(subsection) = subsections.next().ok()? {
         if subsection.vendor() != b"aeabi" {
@@ -277,7 +278,8 @@ fn needed_libc(elf: &Elf<'_>) -> Libc {
 /// The names in the DT_NEEDED entries of the dynamic section (gABI, "Dynamic Section").
 fn needed<'data>(elf: &Elf<'data>) -> impl Iterator<Item = &'data [u8]> {
     let dynamic = elf.sections().iter().find(|section| section.kind == elf::SHT_DYNAMIC);
-    let names = dynamic.and_then(|dynamic| elf.section(SectionId(dynamic.link))).map(|names| names.data);
+    let names =
+        dynamic.and_then(|dynamic| elf.section(SectionId(dynamic.link))).map(|names| names.data);
     let word = if elf.is_64() { 8 } else { 4 };
     let endian = elf.header().endian;
     let number = move |bytes: &[u8]| {

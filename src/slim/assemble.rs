@@ -109,7 +109,9 @@ impl<'data> Assembly<'_, 'data> {
         let bytes = self.elf.bytes(span.range.clone());
         let (piece, holds) = match span.owner {
             Owner::Section(id) if self.copies(id) => (Piece::Copied(bytes), Holds::Section(id)),
-            Owner::Section(_) | Owner::SectionHeaders => (Piece::Padding(bytes.len() as u64), Holds::Hole),
+            Owner::Section(_) | Owner::SectionHeaders => {
+                (Piece::Padding(bytes.len() as u64), Holds::Hole)
+            }
             _ => (Piece::Copied(bytes), Holds::Unowned),
         };
         self.layout.push(piece, holds);
@@ -150,7 +152,12 @@ impl<'data> Assembly<'_, 'data> {
         }
     }
 
-    fn contents(&self, section: &Section<'data>, kept: &KeptSymbols, names: &Names) -> Piece<'data> {
+    fn contents(
+        &self,
+        section: &Section<'data>,
+        kept: &KeptSymbols,
+        names: &Names,
+    ) -> Piece<'data> {
         let id = Some(section.id);
         match &self.plan.symbols.table {
             Some(table) if self.rebuilds(section.id) => Piece::Made(if id == Some(table.section) {
@@ -234,7 +241,8 @@ impl<'data> Assembly<'_, 'data> {
             let mut row = row.clone();
             if index == 0 {
                 // gABI, "ELF Header": section 0 holds the numbers that do not fit; sh_info stays e_phnum's.
-                let wide = |number: u32| if number >= elf::SHN_LORESERVE.into() { number } else { 0 };
+                let wide =
+                    |number: u32| if number >= elf::SHN_LORESERVE.into() { number } else { 0 };
                 (row.sh_size, row.sh_link) = (wide(table.count).into(), wide(table.names));
             }
             encoder.section_header(&mut bytes, &row);

@@ -86,12 +86,14 @@ fn sections(elf: &Elf<'_>, plan: &Plan<'_>, slim: &Elf<'_>) -> Result<(), Broken
         let same_header = (new.name, new.kind, new.flags, new.address, new.align, new.entry_size)
             == (old.name, old.kind, old.flags, old.address, old.align, old.entry_size);
         let same_place = !old.is_loaded() || !old.has_contents() || new.offset == old.offset;
-        let same_bytes = made_anew || (new.data == old.data && (new.size == old.size || old.id.0 == 0));
+        let same_bytes =
+            made_anew || (new.data == old.data && (new.size == old.size || old.id.0 == 0));
         if !same_header || !same_place || !same_bytes {
             return Err(broken());
         }
     }
-    let same_segments = slim.segments().iter().map(Segment::range).eq(elf.segments().iter().map(Segment::range));
+    let same_segments =
+        slim.segments().iter().map(Segment::range).eq(elf.segments().iter().map(Segment::range));
     if !same_segments {
         return Err(Broken::Section("program header table".to_owned()));
     }

@@ -6,7 +6,8 @@
 use std::ops::Range;
 
 use gimli::{
-    BaseAddresses, CieOrFde, DebugFrame, EhFrame, EndianSlice, RunTimeEndian, UnwindOffset, UnwindSection,
+    BaseAddresses, CieOrFde, DebugFrame, EhFrame, EndianSlice, RunTimeEndian, UnwindOffset,
+    UnwindSection,
 };
 
 use crate::elf::{Elf, Error, SectionId};
@@ -17,7 +18,8 @@ type Reader<'a> = EndianSlice<'a, RunTimeEndian>;
 ///
 /// Frame information that cannot be read covers nothing, and is no error: nothing depends on it here.
 pub(super) fn unwinds_alone(elf: &Elf<'_>) -> Result<Option<SectionId>, Error> {
-    let Some(section) = elf.section_named(b".debug_frame").filter(|section| !section.is_loaded()) else {
+    let Some(section) = elf.section_named(b".debug_frame").filter(|section| !section.is_loaded())
+    else {
         return Ok(None);
     };
     let endian = match elf.header().endian {
@@ -42,7 +44,10 @@ pub(super) fn unwinds_alone(elf: &Elf<'_>) -> Result<Option<SectionId>, Error> {
     covered.sort_by_key(|range| range.start);
     let alone = ranges(&debug, &bases).into_iter().any(|range| {
         let after = covered.partition_point(|other| other.start <= range.start);
-        !after.checked_sub(1).and_then(|index| covered.get(index)).is_some_and(|other| range.start < other.end)
+        !after
+            .checked_sub(1)
+            .and_then(|index| covered.get(index))
+            .is_some_and(|other| range.start < other.end)
     });
     Ok(alone.then_some(section.id))
 }
@@ -60,7 +65,8 @@ where
         let CieOrFde::Fde(partial) = entry else { continue };
         let Ok(entry) = partial.parse(S::cie_from_offset) else { break };
         if entry.initial_address() != 0 && entry.len() != 0 {
-            ranges.push(entry.initial_address()..entry.initial_address().saturating_add(entry.len()));
+            ranges
+                .push(entry.initial_address()..entry.initial_address().saturating_add(entry.len()));
         }
     }
     ranges

@@ -158,7 +158,10 @@ mod tests {
         layout.align(8);
         assert_eq!(layout.push(Piece::Made(vec![1]), Holds::Loaded), 8);
         assert_eq!(layout.to_vec(), b"abc\0\0\0\0\0\x01");
-        assert_eq!(layout.sizes(), [(Holds::Headers, 3), (Holds::Alignment, 5), (Holds::Loaded, 1)]);
+        assert_eq!(
+            layout.sizes(),
+            [(Holds::Headers, 3), (Holds::Alignment, 5), (Holds::Loaded, 1)]
+        );
         let ends: Vec<_> = layout.stretches().map(|(range, ..)| range.end).collect();
         assert_eq!(ends, [3, 8, 9]);
     }

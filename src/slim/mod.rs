@@ -58,7 +58,11 @@ impl DebugLink {
 ///
 /// `link` names the debug file; without one the slim file gets no link. An input from which nothing leaves comes
 /// out as it went in.
-pub fn layout<'data>(elf: &Elf<'data>, plan: &Plan<'data>, link: Option<&DebugLink>) -> Result<Layout<'data>, Error> {
+pub fn layout<'data>(
+    elf: &Elf<'data>,
+    plan: &Plan<'data>,
+    link: Option<&DebugLink>,
+) -> Result<Layout<'data>, Error> {
     let layout = assemble::assemble(elf, plan, link)?;
     // From here every offset in the output is fixed.
     check::layout(elf, plan, &layout)?;
@@ -94,10 +98,14 @@ pub enum Error {
         kind: u16,
     },
     /// A debug file.
-    #[error("it is a debug file: its code is in the program that it belongs to, which is the one to slim")]
+    #[error(
+        "it is a debug file: its code is in the program that it belongs to, which is the one to slim"
+    )]
     DebugFile,
     /// No section header table.
-    #[error("it has no section headers, so nothing in it can be told apart (was it packed, or stripped of them?)")]
+    #[error(
+        "it has no section headers, so nothing in it can be told apart (was it packed, or stripped of them?)"
+    )]
     NoSections,
     /// A section is loaded with one part and not with the other.
     #[error("section {section}: contents {start:#x}..{end:#x} are partly under a segment")]

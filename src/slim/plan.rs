@@ -103,13 +103,18 @@ impl<'data> Plan<'data> {
         self.symbols.keeps_any()
             && !self.symbols.keeps_all()
             && self.symbols.table.is_some_and(|table| {
-                self.decisions.get(table.section.index()).is_some_and(|decision| decision.rule == "kept-symbols")
+                self.decisions
+                    .get(table.section.index())
+                    .is_some_and(|decision| decision.rule == "kept-symbols")
             })
     }
 
     /// The sections of the slim file, in the order of its section headers.
     pub fn in_slim(&self) -> impl Iterator<Item = SectionId> + '_ {
-        self.decisions.iter().filter(|decision| decision.fate.is_in_slim()).map(|decision| decision.section)
+        self.decisions
+            .iter()
+            .filter(|decision| decision.fate.is_in_slim())
+            .map(|decision| decision.section)
     }
 
     /// A section is either loaded or not, and a kept symbol's section stays.
@@ -117,7 +122,11 @@ impl<'data> Plan<'data> {
         for section in elf.sections().iter().filter(|section| section.has_contents()) {
             if overlaps(&section.range(), &self.loaded).is_none() {
                 let range = section.range();
-                return Err(Error::Straddles { section: section.id.0, start: range.start, end: range.end });
+                return Err(Error::Straddles {
+                    section: section.id.0,
+                    start: range.start,
+                    end: range.end,
+                });
             }
         }
         for symbol in &self.symbols.kept {

@@ -25,10 +25,18 @@ const RULES: &[Rule] = &[
     Rule { name: "loaded", applies: |s, _| s.is_loaded(), fate: Fate::Keep },
     // Bytes under a segment stay, so their header stays with them.
     Rule { name: "under-segment", applies: |s, c| c.is_under_segment(s), fate: Fate::Keep },
-    Rule { name: "kept-symbols", applies: |s, c| c.is_symbols(s) && c.choice.keeps_any(), fate: Fate::Both },
+    Rule {
+        name: "kept-symbols",
+        applies: |s, c| c.is_symbols(s) && c.choice.keeps_any(),
+        fate: Fate::Both,
+    },
     Rule { name: "symbols", applies: |s, c| c.is_symbols(s), fate: Fate::Debug },
     // A backtrace through code that .eh_frame does not describe needs it even without the debug file.
-    Rule { name: "only-unwind-info", applies: |s, c| c.unwinds_alone == Some(s.id), fate: Fate::Both },
+    Rule {
+        name: "only-unwind-info",
+        applies: |s, c| c.unwinds_alone == Some(s.id),
+        fate: Fate::Both,
+    },
     Rule { name: "debug", applies: |s, _| s.is_debug(), fate: Fate::Debug },
     Rule { name: "relocations", applies: |s, c| c.relocates_leaving(s), fate: Fate::Debug },
     Rule { name: "note", applies: |s, _| is_note(s), fate: Fate::Both },
@@ -63,7 +71,8 @@ impl Context<'_, '_> {
 
     fn is_symbols(&self, section: &Section<'_>) -> bool {
         self.choice.table.is_some_and(|table| {
-            [Some(table.section), Some(table.names_section), table.extended_section].contains(&Some(section.id))
+            [Some(table.section), Some(table.names_section), table.extended_section]
+                .contains(&Some(section.id))
         })
     }
 
@@ -77,7 +86,8 @@ impl Context<'_, '_> {
         let symbols = self.elf.section(SectionId(section.link));
         matches!(section.kind, elf::SHT_REL | elf::SHT_RELA)
             && (target.is_some_and(|target| !target.is_loaded() && target.is_debug())
-                || symbols.is_some_and(|symbols| self.is_symbols(symbols)) && !self.choice.keeps_all())
+                || symbols.is_some_and(|symbols| self.is_symbols(symbols))
+                    && !self.choice.keeps_all())
     }
 }
 

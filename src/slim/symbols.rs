@@ -66,7 +66,10 @@ fn missing(
         .iter()
         .filter(absent)
         .filter(|name| !loaded.contains(name.as_bytes()))
-        .map(|name| Missing { name: name.clone(), near: table.map(|table| near(table, name)).unwrap_or_default() })
+        .map(|name| Missing {
+            name: name.clone(),
+            near: table.map(|table| near(table, name)).unwrap_or_default(),
+        })
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -78,7 +81,9 @@ fn missing(
 fn near(table: &SymbolTable<'_>, name: &str) -> Vec<String> {
     let mut candidates: Vec<(usize, String)> = table
         .iter()
-        .filter(|symbol| !symbol.is_undefined() && !symbol.name.is_empty() && symbol.name.len() < 200)
+        .filter(|symbol| {
+            !symbol.is_undefined() && !symbol.name.is_empty() && symbol.name.len() < 200
+        })
         .filter_map(|symbol| {
             let candidate = symbol.display_name();
             distance(name, &candidate).map(|distance| (distance, candidate))

@@ -1,0 +1,7 @@
+module corpus.example/tally
+
+go 1.24
+
+require corpus.example/greet v1.2.3
+
+replace corpus.example/greet => ./greet

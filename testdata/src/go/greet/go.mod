@@ -1,0 +1,3 @@
+module corpus.example/greet
+
+go 1.24

@@ -1,0 +1,14 @@
+//! Behaviour, on real binaries, registries and tools.
+#![expect(
+    unreachable_pub,
+    reason = "a test binary exports nothing, and `pub` says what a module offers to its siblings"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "the rules of the program, not of its tests"
+)]
+
+mod environment;
+mod support;
