@@ -10,3 +10,4 @@ pub mod digest;
 pub mod fs;
 pub mod inspect;
 pub mod release;
+pub mod sign;
