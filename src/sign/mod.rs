@@ -8,17 +8,20 @@ mod bundle;
 mod key;
 mod pem;
 mod statement;
+mod verify;
 
 pub use bundle::{MAX_LENGTH as MAX_BUNDLE_LENGTH, MEDIA_TYPE};
 pub use key::{PublicKey, Signer, SigningKey};
 pub use statement::{ManifestName, PREDICATE_TYPE, Statement, Subject};
+pub use verify::{Coverage, Existing, Reason, Verified, coverage, existing, verify};
 
 /// The largest file that is read as a key.
 pub const MAX_KEY_LENGTH: usize = pem::MAX_LENGTH;
 
 /// Signs a statement: the bytes of a Sigstore bundle, version 0.3.
 ///
-/// ECDSA signatures are random, so two bundles of one statement differ.
+/// ECDSA signatures are random, so two bundles of one statement differ; [`existing`] tells when a new one is
+/// not needed.
 pub fn sign(statement: &Statement, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
     let mut envelope = bundle::Envelope {
         payload_type: statement::PAYLOAD_TYPE.to_owned(),
