@@ -10,4 +10,5 @@ pub mod digest;
 pub mod fs;
 pub mod inspect;
 pub mod release;
+pub mod sbom;
 pub mod sign;
