@@ -21,5 +21,9 @@ pub mod debug;
 
 pub mod release;
 
+pub mod sbom;
+
+pub mod sign;
+
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -7,7 +7,7 @@ use std::path::Path;
 /// The exit codes, each with one meaning. The README lists them; they do not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Exit {
+pub(super) enum Exit {
     /// Failed: input or output, or a bug.
     Failed = 1,
     /// The command line does not say what to do.
@@ -28,20 +28,20 @@ pub enum Exit {
 
 /// Why a command failed.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// `cannot slim ./app`
-    pub doing: String,
+    pub(super) doing: String,
     /// The reasons, the outermost first.
-    pub reasons: Vec<String>,
+    pub(super) reasons: Vec<String>,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub(super) hint: Option<String>,
     /// The exit code.
-    pub exit: Exit,
+    pub(super) exit: Exit,
 }
 
 impl Failure {
     /// A failure with its cause.
-    pub fn new(exit: Exit, doing: impl Into<String>, cause: &dyn Error) -> Self {
+    pub(super) fn new(exit: Exit, doing: impl Into<String>, cause: &dyn Error) -> Self {
         let mut reasons = vec![cause.to_string()];
         let mut inner = cause.source();
         while let Some(error) = inner {
@@ -52,18 +52,18 @@ impl Failure {
     }
 
     /// A failure that needs no cause.
-    pub fn plain(exit: Exit, doing: impl Into<String>) -> Self {
+    pub(super) fn plain(exit: Exit, doing: impl Into<String>) -> Self {
         Self { doing: doing.into(), reasons: Vec::new(), hint: None, exit }
     }
 
     /// Adds a reason.
-    pub fn because(mut self, reason: impl fmt::Display) -> Self {
+    pub(super) fn because(mut self, reason: impl fmt::Display) -> Self {
         self.reasons.push(reason.to_string());
         self
     }
 
     /// Adds what to do about it.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -78,15 +78,21 @@ impl From<crate::fs::Error> for Failure {
 }
 
 /// A release directory that cannot be read.
-pub fn release(error: crate::release::Error, root: &Path) -> Failure {
+pub(super) fn release(error: crate::release::Error, root: &Path) -> Failure {
     use crate::release::Error::{Damaged, Empty, File, Name, State, UnknownPlatform};
     match error {
         File(error) => error.into(),
         Empty { .. } => Failure::plain(Exit::NotFound, error.to_string())
             .hint("make one: xpost slim --keep-symbol main FILE"),
-        Damaged { .. } | State { .. } | UnknownPlatform { .. } => {
-            Failure::new(Exit::Damaged, format!("cannot use the release in {}", root.display()), &error)
-        }
-        Name { .. } => Failure::new(Exit::Refused, format!("cannot use the release in {}", root.display()), &error),
+        Damaged { .. } | State { .. } | UnknownPlatform { .. } => Failure::new(
+            Exit::Damaged,
+            format!("cannot use the release in {}", root.display()),
+            &error,
+        ),
+        Name { .. } => Failure::new(
+            Exit::Refused,
+            format!("cannot use the release in {}", root.display()),
+            &error,
+        ),
     }
 }

@@ -146,9 +146,12 @@ pub(super) fn run(args: Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         let bytes = fs::read(path)?;
         let input = Input::split(path, &bytes, &job)?;
         if let Some(other) = outputs.insert(input.slim_path.clone(), path.clone()) {
-            return Err(Failure::plain(Exit::Usage, format!("cannot write {} twice", input.slim_path.display()))
-                .because(format!("{} and {} would both go there", other.display(), path.display()))
-                .hint("slim them one after the other with --name"));
+            return Err(Failure::plain(
+                Exit::Usage,
+                format!("cannot write {} twice", input.slim_path.display()),
+            )
+            .because(format!("{} and {} would both go there", other.display(), path.display()))
+            .hint("slim them one after the other with --name"));
         }
         for warning in &input.warnings {
             ui.warn(warning);
@@ -162,10 +165,17 @@ pub(super) fn run(args: Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     // From here every input was fit to be slimmed, and every output is on disk without its name.
     let removed = if args.dry_run { Vec::new() } else { staged.commit()? };
     for path in &removed {
-        ui.note(&format!("removed {}: it belonged to the binary that was replaced", path.display()));
+        ui.note(&format!(
+            "removed {}: it belonged to the binary that was replaced",
+            path.display()
+        ));
     }
     let removed: Vec<_> = removed.iter().map(|path| path.display().to_string()).collect();
-    ui.result("slim", json!({ "dryRun": args.dry_run, "files": receipts, "removed": removed }), &text)?;
+    ui.result(
+        "slim",
+        json!({ "dryRun": args.dry_run, "files": receipts, "removed": removed }),
+        &text,
+    )?;
     match &job.to {
         _ if args.dry_run => ui.note("nothing was written (--dry-run)"),
         To::Release { .. } => ui.note("next: xpost sbom, xpost sign --key KEY, xpost push REF"),
@@ -182,11 +192,12 @@ pub(super) fn output_name(path: &Path, name: Option<&String>) -> Result<String, 
     };
     match release::refuse_name(&name) {
         None => Ok(name),
-        Some(reason) => {
-            Err(Failure::plain(Exit::Usage, format!("cannot put {} into a release as {name:?}", path.display()))
-                .because(reason)
-                .hint("choose another with --name, or write it elsewhere with --output"))
-        }
+        Some(reason) => Err(Failure::plain(
+            Exit::Usage,
+            format!("cannot put {} into a release as {name:?}", path.display()),
+        )
+        .because(reason)
+        .hint("choose another with --name, or write it elsewhere with --output")),
     }
 }
 

@@ -37,7 +37,11 @@ impl<'data> Input<'data> {
         let doing = || format!("cannot slim {}", path.display());
         let elf = Elf::parse(bytes).map_err(|error| {
             let failure = Failure::new(Exit::Damaged, doing(), &error);
-            if matches!(error, crate::elf::Error::NotElf { .. }) { failure } else { failure.hint("the file looks truncated or damaged") }
+            if matches!(error, crate::elf::Error::NotElf { .. }) {
+                failure
+            } else {
+                failure.hint("the file looks truncated or damaged")
+            }
         })?;
         let build_id = inspect::build_id(&elf);
         let platform = Platform::of(&elf, inspect::go_build(&elf).as_ref());
@@ -46,14 +50,16 @@ impl<'data> Input<'data> {
             To::Release { root, name } => {
                 let name = output_name(path, name.as_ref())?;
                 let platform = platform.as_ref().map_err(|error| {
-                    Failure::new(Exit::Damaged, doing(), error).hint("write it elsewhere with --output FILE")
+                    Failure::new(Exit::Damaged, doing(), error)
+                        .hint("write it elsewhere with --output FILE")
                 })?;
                 let directory = root.join(platform.directory());
                 (directory.join(&name), directory.join(companion::debug(&name)))
             }
         };
         let existing = Existing::read(&debug_path, build_id.as_ref(), &elf);
-        let link_name = debug_path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let link_name =
+            debug_path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let mut kept_debug = existing.is_some();
         let split = debug::split(&elf, &job.options, job.compression, |layout| match &existing {
             // What leaves an already slim file must not replace the debug file with everything.
@@ -104,11 +110,16 @@ impl<'data> Input<'data> {
             ));
         }
         if job.options.leaving == Leaving::Dropped && self.split.plan.leaves() {
-            warnings.push(format!("{path}: what leaves is dropped, there will be no debug file (--no-debug-file)"));
+            warnings.push(format!(
+                "{path}: what leaves is dropped, there will be no debug file (--no-debug-file)"
+            ));
         }
         for range in &self.split.plan.unowned {
             let size = ui::size(range.end - range.start);
-            warnings.push(format!("{path}: {size} at {:#x} belong to no section; they stay", range.start));
+            warnings.push(format!(
+                "{path}: {size} at {:#x} belong to no section; they stay",
+                range.start
+            ));
         }
         warnings
     }
@@ -121,7 +132,8 @@ impl<'data> Input<'data> {
     /// Writes the outputs, without their names yet.
     pub(super) fn stage(&self, job: &Job, staged: &mut Staged) -> Result<(), Failure> {
         let slim = &self.split.slim;
-        let unchanged = fs::digest(&self.slim_path).is_ok_and(|(digest, _)| digest == digest_of(slim));
+        let unchanged =
+            fs::digest(&self.slim_path).is_ok_and(|(digest, _)| digest == digest_of(slim));
         if let To::Release { root, .. } = &job.to
             && !unchanged
             && let (Some(platform), Some(name)) = (&self.platform, self.slim_path.file_name())
@@ -145,7 +157,9 @@ impl<'data> Input<'data> {
                 staged.write(&path, Mode::Data, |mut out| debug.write_to(&mut out))?;
             } else if self.kept_debug {
                 let bytes = fs::read(&self.debug_path)?;
-                staged.write(&tree.join(build_id.debug_path()), Mode::Data, |out| out.write_all(&bytes))?;
+                staged.write(&tree.join(build_id.debug_path()), Mode::Data, |out| {
+                    out.write_all(&bytes)
+                })?;
             }
             let path = tree.join(build_id.executable_path());
             staged.write(&path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
@@ -156,9 +170,11 @@ impl<'data> Input<'data> {
     /// What happened, for people.
     pub(super) fn text(&self, job: &Job) -> String {
         let mut text = String::new();
-        let platform = self.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
+        let platform =
+            self.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
         let line = shrink(self.elf.len(), self.split.slim.len());
-        let _ = writeln!(text, "{}  {line}{platform}", ui::safe(&self.slim_path.display().to_string()));
+        let _ =
+            writeln!(text, "{}  {line}{platform}", ui::safe(&self.slim_path.display().to_string()));
         let debug_path = self.debug_path.display().to_string();
         let debug_path = ui::safe(&debug_path);
         if let Some(debug) = self.new_debug() {
@@ -183,13 +199,26 @@ impl<'data> Input<'data> {
         let _ = writeln!(text, "  {:<28} {:<6} {:>12}  rule", "section", "fate", "bytes");
         for decision in &self.split.plan.decisions {
             let name = String::from_utf8_lossy(decision.name);
-            let size = self.elf.section(decision.section).map_or(0, |section| section.range().end - section.range().start);
+            let size = self
+                .elf
+                .section(decision.section)
+                .map_or(0, |section| section.range().end - section.range().start);
             let fate = decision.fate.word();
-            let _ = writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
+            let _ =
+                writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
         }
         for symbol in &self.split.plan.symbols.kept {
-            let rule = if self.split.plan.symbols.keeps_all() { "all symbols stay" } else { "asked for by name" };
-            let _ = writeln!(text, "  symbol {:<21} keep   {:>12}  {rule}", ui::safe(&symbol.display_name()), symbol.size);
+            let rule = if self.split.plan.symbols.keeps_all() {
+                "all symbols stay"
+            } else {
+                "asked for by name"
+            };
+            let _ = writeln!(
+                text,
+                "  symbol {:<21} keep   {:>12}  {rule}",
+                ui::safe(&symbol.display_name()),
+                symbol.size
+            );
         }
         let _ = writeln!(text, "  {:<35} {:>12}", "the slim file holds", "bytes");
         for (holds, size) in self.split.slim.sizes() {
@@ -202,7 +231,9 @@ impl<'data> Input<'data> {
         match holds {
             Holds::Headers => "ELF header".to_owned(),
             Holds::Loaded => "loaded bytes, where they were".to_owned(),
-            Holds::Section(id) => self.elf.section(id).map(crate::elf::Section::display_name).unwrap_or_default(),
+            Holds::Section(id) => {
+                self.elf.section(id).map(crate::elf::Section::display_name).unwrap_or_default()
+            }
             Holds::DebugLink => ".gnu_debuglink".to_owned(),
             Holds::SectionHeaders => "section headers".to_owned(),
             Holds::Unowned => "bytes of no section".to_owned(),
@@ -215,9 +246,7 @@ impl<'data> Input<'data> {
     /// What happened, for programs.
     pub(super) fn receipt(&self, job: &Job) -> Value {
         let choice = &self.split.plan.symbols;
-        let named = |path: &Path, layout: &Layout<'_>| {
-            json!({ "path": path.display().to_string(), "size": layout.len(), "digest": digest_of(layout) })
-        };
+        let named = |path: &Path, layout: &Layout<'_>| json!({ "path": path.display().to_string(), "size": layout.len(), "digest": digest_of(layout) });
         let mut receipt = json!({
             "input": {
                 "path": self.path.display().to_string(),
@@ -287,7 +316,9 @@ fn explain(error: slim::Error, doing: String) -> Failure {
     let failure = Failure::new(exit, doing, &error);
     match &error {
         E::SymbolsMissing { has_table: true, .. } => failure.hint("list the symbols: nm FILE"),
-        E::SymbolsMissing { .. } => failure.hint("slim the binary as the build made it, before anything stripped it"),
+        E::SymbolsMissing { .. } => {
+            failure.hint("slim the binary as the build made it, before anything stripped it")
+        }
         E::Object => failure.hint("link it first, and slim the program"),
         E::DebugFile => failure.hint("slim the program itself"),
         _ => failure,

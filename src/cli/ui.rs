@@ -14,18 +14,18 @@ use super::failure::{Exit, Failure};
 
 /// How to talk.
 #[derive(Debug, Clone, Copy)]
-pub struct Ui {
+pub(super) struct Ui {
     /// Results as JSON.
-    pub json: bool,
+    pub(super) json: bool,
     /// Nothing but results and failures.
-    pub quiet: bool,
+    pub(super) quiet: bool,
 }
 
 impl Ui {
     /// Prints the result: `value` with its schema where JSON was asked for, else `text`.
     ///
     /// A closed pipe is no error: whoever reads has what it wanted.
-    pub fn result(&self, command: &str, mut value: Value, text: &str) -> Result<(), Failure> {
+    pub(super) fn result(&self, command: &str, mut value: Value, text: &str) -> Result<(), Failure> {
         let text = if self.json {
             if let Some(map) = value.as_object_mut() {
                 map.insert("schema".to_owned(), json!(format!("xpost/{command}/v1")));
@@ -39,21 +39,21 @@ impl Ui {
     }
 
     /// A remark that is not the result.
-    pub fn note(&self, text: &str) {
+    pub(super) fn note(&self, text: &str) {
         if !self.quiet {
             eprintln!("{}", safe(text));
         }
     }
 
     /// Something that the user will want to put right.
-    pub fn warn(&self, text: &str) {
+    pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
             eprintln!("warning: {}", safe(text));
         }
     }
 
     /// Says why the command failed, on stderr, and as JSON on stdout where that was asked for.
-    pub fn failure(&self, command: &str, failure: &Failure) {
+    pub(super) fn failure(&self, command: &str, failure: &Failure) {
         eprintln!("xpost: {}", safe(&failure.doing));
         for reason in &failure.reasons {
             eprintln!("  {}", safe(reason));
@@ -62,7 +62,8 @@ impl Ui {
             eprintln!("hint: {}", safe(hint));
         }
         if self.json {
-            let message = [std::slice::from_ref(&failure.doing), &failure.reasons].concat().join(": ");
+            let message =
+                [std::slice::from_ref(&failure.doing), &failure.reasons].concat().join(": ");
             let value = json!({
                 "schema": format!("xpost/{command}/v1"),
                 "ok": false,
@@ -74,12 +75,14 @@ impl Ui {
     }
 
     /// A progress bar over so many bytes; shown on a terminal alone.
-    pub fn progress(&self, label: &str, bytes: u64) -> ProgressBar {
+    pub(super) fn progress(&self, label: &str, bytes: u64) -> ProgressBar {
         if self.quiet || !io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
-        let style = ProgressStyle::with_template("{msg:24!} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(
+            "{msg:24!} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}",
+        )
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
         ProgressBar::new(bytes).with_style(style).with_message(safe(label).into_owned())
     }
 }
@@ -100,7 +103,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Foreign text, fit to be shown: control characters escaped, and no line that a CI runner obeys.
-pub fn safe(text: &str) -> Cow<'_, str> {
+pub(super) fn safe(text: &str) -> Cow<'_, str> {
     let obeyed = text.trim_start().starts_with("::") || text.trim_start().starts_with("##[");
     if !obeyed && !text.chars().any(char::is_control) {
         return Cow::Borrowed(text);
@@ -116,7 +119,7 @@ pub fn safe(text: &str) -> Cow<'_, str> {
 }
 
 /// A size for people: `512 B`, `1.5 KiB`, `2.63 MiB`.
-pub fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = "B";
@@ -146,6 +149,9 @@ mod tests {
 
     #[test]
     fn sizes_are_short() {
-        assert_eq!([size(0), size(1023), size(1536), size(60 << 20)], ["0 B", "1023 B", "1.50 KiB", "60.0 MiB"]);
+        assert_eq!(
+            [size(0), size(1023), size(1536), size(60 << 20)],
+            ["0 B", "1023 B", "1.50 KiB", "60.0 MiB"]
+        );
     }
 }

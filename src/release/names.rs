@@ -72,7 +72,9 @@ pub fn refuse_name(name: &str) -> Option<&'static str> {
     if [".debug", ".json", ".dwp"].iter().any(|suffix| name.ends_with(suffix)) {
         return Some("names that end in .debug, .json or .dwp are those of companion files");
     }
-    if name.chars().any(|char| char.is_control() || "/\\:*?\"<>|".contains(char)) || name.ends_with([' ', '.']) {
+    if name.chars().any(|char| char.is_control() || "/\\:*?\"<>|".contains(char))
+        || name.ends_with([' ', '.'])
+    {
         return Some("it holds characters that are not allowed in file names everywhere");
     }
     if ["con", "prn", "aux", "nul"].iter().any(|device| windows(device)) {
@@ -96,7 +98,20 @@ mod tests {
 
     #[test]
     fn mean_names_are_refused() {
-        for name in ["", ".", "..", "a/b", "a\\b", "oci:index", "a\nb", "app.debug", "x.json", "x.dwp", "NUL.txt", "a."] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            "oci:index",
+            "a\nb",
+            "app.debug",
+            "x.json",
+            "x.dwp",
+            "NUL.txt",
+            "a.",
+        ] {
             assert!(refuse_name(name).is_some(), "{name:?}");
         }
         for name in ["app", "app-v1.2", "libfoo.so.1", "ünïcode"] {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::names::{Kind, classify};
-use super::{Binary, INDEX_BUNDLE, PlatformRelease, Product, Release, STATE, Sbom, companion, refuse_name};
+use super::{
+    Binary, INDEX_BUNDLE, PlatformRelease, Product, Release, STATE, Sbom, companion, refuse_name,
+};
 use crate::digest::Digest;
 use crate::elf::{self, Elf};
 use crate::fs;
@@ -217,7 +219,11 @@ fn binary(
                 let bytes = fs::read(&path)?;
                 if let Err(reason) = belongs(elf, &binary, other, &bytes) {
                     let binary = name.to_owned();
-                    release.problems.push(Problem::OtherDebugFile { path: path.clone(), binary, reason });
+                    release.problems.push(Problem::OtherDebugFile {
+                        path: path.clone(),
+                        binary,
+                        reason,
+                    });
                 }
                 binary.debug = Some(product(&path, other)?);
             }
@@ -236,8 +242,14 @@ fn belongs(elf: &Elf<'_>, binary: &Binary, name: &str, bytes: &[u8]) -> Result<(
     let debug = Elf::parse(bytes).map_err(|error| error.to_string())?;
     let (ours, theirs) = (&binary.build_id, inspect::build_id(&debug));
     if *ours != theirs {
-        let text = |id: Option<&crate::build_id::BuildId>| id.map_or("none".to_owned(), ToString::to_string);
-        return Err(format!("its build-id is {}, not {}", text(theirs.as_ref()), text(ours.as_ref())));
+        let text = |id: Option<&crate::build_id::BuildId>| {
+            id.map_or("none".to_owned(), ToString::to_string)
+        };
+        return Err(format!(
+            "its build-id is {}, not {}",
+            text(theirs.as_ref()),
+            text(ours.as_ref())
+        ));
     }
     let crc = crate::debug::checksum(bytes);
     match DebugLink::of(elf) {

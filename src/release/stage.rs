@@ -27,7 +27,9 @@ impl Staged {
         let file = AtomicFile::create(path, mode)?;
         let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
         fill(&mut buffered).map_err(fs::at("write", path))?;
-        self.files.push(buffered.into_inner().map_err(|error| fs::at("write", path)(error.into_error()))?);
+        self.files.push(
+            buffered.into_inner().map_err(|error| fs::at("write", path)(error.into_error()))?,
+        );
         Ok(())
     }
 
@@ -40,7 +42,12 @@ impl Staged {
 
     /// Notes everything in the release that was made for an older binary of this name: its SBOMs, the
     /// signature of its platform, and that of the index.
-    pub fn remove_companions(&mut self, root: &Path, directory: &str, name: &str) -> fs::Result<()> {
+    pub fn remove_companions(
+        &mut self,
+        root: &Path,
+        directory: &str,
+        name: &str,
+    ) -> fs::Result<()> {
         for other in fs::list(&root.join(directory))? {
             let (kind, owner) = classify(&other);
             let stale = match kind {
@@ -81,8 +88,9 @@ pub fn annotate(root: &Path, annotations: &BTreeMap<String, String>) -> Result<b
     if state.annotations == before {
         return Ok(false);
     }
-    let mut text = serde_json::to_string_pretty(&serde_json::json!({ "annotations": state.annotations }))
-        .expect("strings have a JSON form");
+    let mut text =
+        serde_json::to_string_pretty(&serde_json::json!({ "annotations": state.annotations }))
+            .expect("strings have a JSON form");
     text.push('\n');
     fs::write(&root.join(STATE), Mode::Data, text.as_bytes())?;
     Ok(true)

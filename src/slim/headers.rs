@@ -70,7 +70,9 @@ impl Names {
             b"" => 0,
             _ => table.get_offset(id),
         };
-        let offsets = |table: &StringTable<'_>, ids: &[StringId]| ids.iter().map(|&id| offset(table, id)).collect();
+        let offsets = |table: &StringTable<'_>, ids: &[StringId]| {
+            ids.iter().map(|&id| offset(table, id)).collect()
+        };
         let target = if shared { &of_sections } else { &of_symbols };
         Ok(Self {
             section_offsets: offsets(&of_sections, &sections),
@@ -95,7 +97,8 @@ impl KeptSymbols {
     /// Encodes the symbols that stay, the null symbol first.
     pub(super) fn new(elf: &Elf<'_>, plan: &Plan<'_>, indices: &Indices, names: &Names) -> Self {
         let encoder = elf.encoder();
-        let mut kept = Self { entries: Vec::new(), extended: elf.word(0).to_vec(), first_global: 1 };
+        let mut kept =
+            Self { entries: Vec::new(), extended: elf.word(0).to_vec(), first_global: 1 };
         encoder.null_symbol(&mut kept.entries);
         for (symbol, &st_name) in plan.symbols.kept.iter().zip(&names.symbol_offsets) {
             let (section, st_shndx) = match symbol.place {
