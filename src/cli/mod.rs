@@ -2,7 +2,9 @@
 //!
 //! Here and only here are the environment read, the clock, the terminal and the exit code.
 
+mod environment;
 mod failure;
+mod sbom;
 mod slim;
 mod split;
 mod ui;
@@ -57,6 +59,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     Slim(slim::Args),
+    Sbom(sbom::Args),
 }
 
 /// Runs the program with the arguments of the process.
@@ -86,6 +89,7 @@ impl Command {
     fn run(self, global: &Global, ui: Ui) -> (&'static str, Result<(), Failure>) {
         match self {
             Self::Slim(args) => ("slim", slim::run(args, global, ui)),
+            Self::Sbom(args) => ("sbom", sbom::run(&args, global, ui)),
         }
     }
 }

@@ -25,7 +25,12 @@ impl Ui {
     /// Prints the result: `value` with its schema where JSON was asked for, else `text`.
     ///
     /// A closed pipe is no error: whoever reads has what it wanted.
-    pub(super) fn result(&self, command: &str, mut value: Value, text: &str) -> Result<(), Failure> {
+    pub(super) fn result(
+        &self,
+        command: &str,
+        mut value: Value,
+        text: &str,
+    ) -> Result<(), Failure> {
         let text = if self.json {
             if let Some(map) = value.as_object_mut() {
                 map.insert("schema".to_owned(), json!(format!("xpost/{command}/v1")));

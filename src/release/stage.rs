@@ -40,6 +40,17 @@ impl Staged {
         }
     }
 
+    /// Notes the signatures that do not hold any more when a file of this platform changes.
+    pub fn remove_signatures(&mut self, root: &Path, directory: &str) -> fs::Result<()> {
+        for other in fs::list(&root.join(directory))? {
+            if classify(&other).0 == Kind::Bundle {
+                self.remove(root.join(directory).join(other));
+            }
+        }
+        self.remove(root.join(INDEX_BUNDLE));
+        Ok(())
+    }
+
     /// Notes everything in the release that was made for an older binary of this name: its SBOMs, the
     /// signature of its platform, and that of the index.
     pub fn remove_companions(
@@ -50,17 +61,11 @@ impl Staged {
     ) -> fs::Result<()> {
         for other in fs::list(&root.join(directory))? {
             let (kind, owner) = classify(&other);
-            let stale = match kind {
-                Kind::Sbom(_) => owner == name,
-                Kind::Bundle => true,
-                Kind::Binary | Kind::Debug | Kind::Hidden => false,
-            };
-            if stale {
+            if matches!(kind, Kind::Sbom(_)) && owner == name {
                 self.remove(root.join(directory).join(other));
             }
         }
-        self.remove(root.join(INDEX_BUNDLE));
-        Ok(())
+        self.remove_signatures(root, directory)
     }
 
     /// Removes what is stale and lets the new files appear. Says what was removed.

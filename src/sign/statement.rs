@@ -272,6 +272,8 @@ pub(super) mod tests {
             platforms: vec![release("arm64", Libc::Musl), release("amd64", Libc::Static)],
             annotations: BTreeMap::new(),
             bundle: None,
+            problems: Vec::new(),
+            strangers: Vec::new(),
         };
         let statement = Statement::for_index(Digest::of(b"i"), &release);
         assert_eq!(statement.manifest().name, "oci:index");
