@@ -8,5 +8,8 @@
 pub mod build_id;
 pub mod digest;
 pub mod fs;
+#[cfg(feature = "net")]
+pub mod http;
 pub mod inspect;
+pub mod oci;
 pub mod release;
