@@ -18,6 +18,8 @@ use crate::http::{self, Http, Method, Proxy, Request, Response, Url};
 
 mod download;
 mod referrers;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 /// Everything that a manifest may be; ghcr.io answers 404 to those who do not say that they take it.

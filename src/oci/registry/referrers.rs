@@ -14,7 +14,7 @@ use crate::oci::fallback;
 use crate::oci::manifest::MAX_MANIFEST;
 
 /// A listing of more pages is left there: distribution's default is 100 entries a page.
-const MAX_PAGES: usize = 100;
+pub(super) const MAX_PAGES: usize = 100;
 
 /// How often another writer may be quicker.
 const MAX_ROUNDS: u32 = 8;
@@ -29,7 +29,7 @@ impl Registry {
     }
 
     /// The listing of the API; `None` where there is no API.
-    fn ask_api(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+    pub(super) fn ask_api(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
         let step = || format!("list the referrers of {subject} in {}", self.name());
         let mut found = Vec::new();
         let mut next = Some(self.url(&format!("referrers/{subject}"))?);
