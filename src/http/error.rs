@@ -31,7 +31,9 @@ pub enum Error {
         source: reqwest::Error,
     },
     /// The server is there, and its certificate or its TLS is not acceptable.
-    #[error("{method} {url}: no trusted TLS connection (a registry without TLS needs --plain-http)")]
+    #[error(
+        "{method} {url}: no trusted TLS connection (a registry without TLS needs --plain-http)"
+    )]
     Tls {
         /// The verb.
         method: Method,

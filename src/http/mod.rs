@@ -271,7 +271,8 @@ fn follow(from: &Url, to: &Url) -> Result<(), &'static str> {
 pub fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn chunk_of(source: &mut dyn Read, left: u64) -> io::Result<Bytes> {
@@ -454,7 +455,8 @@ mod tests {
 
     #[test]
     fn a_url_is_shown_without_its_secrets() {
-        let url: Url = "https://user:word@h.example:8443/v2/x?_state=secret".parse().expect("a URL");
+        let url: Url =
+            "https://user:word@h.example:8443/v2/x?_state=secret".parse().expect("a URL");
         assert_eq!(shown(&url), "https://h.example:8443/v2/x");
     }
 }

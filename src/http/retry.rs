@@ -20,7 +20,11 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { attempts: 5, first_delay: Duration::from_millis(400), total: Duration::from_secs(180) }
+        Self {
+            attempts: 5,
+            first_delay: Duration::from_millis(400),
+            total: Duration::from_secs(180),
+        }
     }
 }
 
@@ -85,8 +89,7 @@ fn http_date(text: &str) -> Option<u64> {
     let month = MONTHS.iter().position(|month| *month == name)? as u64 + 1;
     let year: u64 = parts.next()?.parse().ok()?;
     let mut clock = parts.next()?.splitn(3, ':').map(str::parse::<u64>);
-    let (hour, minute, second) =
-        (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
+    let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
     let sane = (1970..10_000).contains(&year) && (1..=31).contains(&day);
     if parts.next() != Some("GMT") || !sane || hour > 23 || minute > 59 || second > 60 {
         return None;

@@ -7,7 +7,9 @@
 use std::path::PathBuf;
 
 use super::Error;
-use super::manifest::{Descriptor, EMPTY_BYTES, Index, Manifest, Node, PlatformEntry, annotation, media};
+use super::manifest::{
+    Descriptor, EMPTY_BYTES, Index, Manifest, Node, PlatformEntry, annotation, media,
+};
 use super::reference::Tag;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
@@ -91,7 +93,11 @@ impl Artifact {
     pub fn of(release: &Release) -> Result<Self, Error> {
         refuse_twins(&release.platforms)?;
         let empty = Descriptor::empty();
-        let config = Blob { name: "{}".to_owned(), descriptor: empty.plain(), source: Source::Bytes(EMPTY_BYTES) };
+        let config = Blob {
+            name: "{}".to_owned(),
+            descriptor: empty.plain(),
+            source: Source::Bytes(EMPTY_BYTES),
+        };
         let mut parts = Parts { blobs: vec![config], referrers: Vec::new() };
         let platforms: Vec<PlatformNode> =
             release.platforms.iter().map(|platform| parts.platform(platform)).collect();
@@ -110,7 +116,8 @@ impl Artifact {
 
     /// The manifests that are signed, the index first.
     pub fn signed(&self) -> impl Iterator<Item = (Option<&Platform>, &Node)> {
-        let platforms = self.platforms.iter().map(|platform| (Some(&platform.platform), &platform.node));
+        let platforms =
+            self.platforms.iter().map(|platform| (Some(&platform.platform), &platform.node));
         std::iter::once((None, &self.index)).chain(platforms)
     }
 
@@ -183,7 +190,9 @@ impl Parts {
 
     fn debug(&mut self, subject: &Node, binary: &Binary, debug: &Product) {
         let mut layer = self.layer(media::DEBUG_ELF, debug);
-        layer.annotations.insert(annotation::LOAD_DIGEST.to_owned(), binary.load_digest.to_string());
+        layer
+            .annotations
+            .insert(annotation::LOAD_DIGEST.to_owned(), binary.load_digest.to_string());
         if let Some(id) = &binary.build_id {
             layer.annotations.insert(annotation::BUILD_ID.to_owned(), id.to_string());
         }
@@ -226,7 +235,11 @@ impl Parts {
         // Equal files of two platforms are one blob.
         if !self.blobs.iter().any(|blob| blob.descriptor.digest == file.digest) {
             let source = Source::File(file.path.clone());
-            self.blobs.push(Blob { name: file.name.clone(), descriptor: descriptor.clone(), source });
+            self.blobs.push(Blob {
+                name: file.name.clone(),
+                descriptor: descriptor.clone(),
+                source,
+            });
         }
         descriptor
     }

@@ -46,7 +46,8 @@ impl fmt::Debug for Credentials {
 /// # Errors
 /// [`Error::Credentials`] where there are some that cannot be used; none at all is [`Credentials::Anonymous`].
 pub fn stored(repository: &Repository) -> Result<Credentials, Error> {
-    let problem = |reason: String| Error::Credentials { registry: repository.host().to_owned(), reason };
+    let problem =
+        |reason: String| Error::Credentials { registry: repository.host().to_owned(), reason };
     match docker_credential::get_credential(repository.credentials_key()) {
         Ok(DockerCredential::UsernamePassword(username, password)) => {
             Ok(Credentials::Basic { username, password })
@@ -64,7 +65,9 @@ pub fn stored(repository: &Repository) -> Result<Credentials, Error> {
         {
             Ok(Credentials::Anonymous)
         }
-        Err(CredentialRetrievalError::HelperFailure { helper, .. }) => Err(problem(format!("{helper} failed"))),
+        Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
+            Err(problem(format!("{helper} failed")))
+        }
         Err(error) => Err(problem(error.to_string())),
     }
 }
@@ -92,7 +95,8 @@ pub fn challenges(header: &str) -> Vec<Challenge> {
     while let Some((word, after)) = token(rest.trim_start_matches([' ', '\t', ','])) {
         let mut parameters = Vec::new();
         rest = after;
-        while let Some((name, value, after)) = parameter(rest.trim_start_matches([' ', '\t', ','])) {
+        while let Some((name, value, after)) = parameter(rest.trim_start_matches([' ', '\t', ',']))
+        {
             parameters.push((name.to_ascii_lowercase(), value));
             rest = after;
         }
@@ -111,7 +115,9 @@ pub fn challenges(header: &str) -> Vec<Challenge> {
 }
 
 fn token(text: &str) -> Option<(&str, &str)> {
-    let is_token = |character: char| character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character);
+    let is_token = |character: char| {
+        character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character)
+    };
     let end = text.find(|character| !is_token(character)).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
@@ -172,21 +178,32 @@ pub fn answer(
         Challenge::Basic => None,
     });
     if let Some((realm, service, asked)) = bearer {
-        let mut url: Url = realm.parse().map_err(|_| "its token server has no valid URL".to_owned())?;
+        let mut url: Url =
+            realm.parse().map_err(|_| "its token server has no valid URL".to_owned())?;
         if url.scheme() != "https" && (safe || url.scheme() != "http") {
-            return Err(format!("its token server is not reached over https ({})", crate::http::shown(&url)));
+            return Err(format!(
+                "its token server is not reached over https ({})",
+                crate::http::shown(&url)
+            ));
         }
         // The scope that the registry asks for can be narrower than what we are about to do, or about another thing.
         let mut scopes = vec![scope];
         scopes.extend(asked.as_deref().filter(|asked| resource(asked) != resource(scope)));
-        return Ok(Step::FetchToken(token_request(&mut url, service.as_deref(), &scopes, credentials)));
+        return Ok(Step::FetchToken(token_request(
+            &mut url,
+            service.as_deref(),
+            &scopes,
+            credentials,
+        )));
     }
     if !challenges.contains(&Challenge::Basic) {
         return Err("it asks for credentials in a way that is not known".to_owned());
     }
     match credentials {
         Credentials::Basic { username, password } => Ok(Step::Authorize(basic(username, password))),
-        Credentials::IdentityToken(_) => Err("it wants a password, and there is only a token".to_owned()),
+        Credentials::IdentityToken(_) => {
+            Err("it wants a password, and there is only a token".to_owned())
+        }
         Credentials::Anonymous => Err("it wants a password, and there is none".to_owned()),
     }
 }
@@ -207,11 +224,21 @@ fn token_request(
     if let Credentials::IdentityToken(token) = credentials {
         // distribution/docs/spec/auth/oauth.md
         let scope = scopes.join(" ");
-        pairs.extend([("grant_type", "refresh_token"), ("client_id", "xpost"), ("refresh_token", token)]);
+        pairs.extend([
+            ("grant_type", "refresh_token"),
+            ("client_id", "xpost"),
+            ("refresh_token", token),
+        ]);
         pairs.push(("scope", &scope));
         let mut form = url.clone();
         form.set_query(None);
-        let form = form.query_pairs_mut().extend_pairs(pairs).finish().query().unwrap_or_default().to_owned();
+        let form = form
+            .query_pairs_mut()
+            .extend_pairs(pairs)
+            .finish()
+            .query()
+            .unwrap_or_default()
+            .to_owned();
         return TokenRequest { url: url.clone(), authorization: None, form: Some(form) };
     }
     pairs.extend(scopes.iter().map(|scope| ("scope", *scope)));
@@ -269,7 +296,17 @@ mod tests {
         assert_eq!(challenges(r#"Basic realm="a, Bearer b=\"c\"""#), [Challenge::Basic]);
         assert_eq!(challenges("Negotiate, Basic"), [Challenge::Basic]);
         assert_eq!(challenges(r#"bEARER  REALM = x , Basic realm="y""#).len(), 2);
-        for bad in ["", ",,,", "\"", "Bearer", "Bearer realm", r#"Bearer realm="x"#, "=", "é", "Bearer service=x"] {
+        for bad in [
+            "",
+            ",,,",
+            "\"",
+            "Bearer",
+            "Bearer realm",
+            r#"Bearer realm="x"#,
+            "=",
+            "é",
+            "Bearer service=x",
+        ] {
             assert_eq!(challenges(bad), [], "{bad}");
         }
     }
@@ -300,7 +337,10 @@ mod tests {
         let plain = r#"Bearer realm="http://auth.example/token""#;
         assert!(step(plain, &user()).is_err());
         assert!(answer(&challenges(plain), &user(), SCOPE, false).is_ok());
-        assert!(answer(&challenges(r#"Bearer realm="file:///etc/passwd""#), &user(), SCOPE, false).is_err());
+        assert!(
+            answer(&challenges(r#"Bearer realm="file:///etc/passwd""#), &user(), SCOPE, false)
+                .is_err()
+        );
     }
 
     #[test]
@@ -313,7 +353,10 @@ mod tests {
     #[test]
     fn a_token_that_could_break_a_header_is_none() {
         assert_eq!(authorization_of(br#"{"token":"abc"}"#).as_deref(), Some("Bearer abc"));
-        assert_eq!(authorization_of(br#"{"access_token":"abc","expires_in":60}"#).as_deref(), Some("Bearer abc"));
+        assert_eq!(
+            authorization_of(br#"{"access_token":"abc","expires_in":60}"#).as_deref(),
+            Some("Bearer abc")
+        );
         for bad in [r#"{}"#, r#"{"token":""}"#, r#"{"token":"a\r\nb"}"#, "<html>", "[]"] {
             assert_eq!(authorization_of(bad.as_bytes()), None, "{bad}");
         }

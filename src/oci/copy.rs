@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use super::Error;
 use super::artifact::Role;
 use super::manifest::{Descriptor, Document, Manifest, Node, annotation, media};
 use super::push::{self, Event, Observer, Options, State, TagState, Withheld};
 use super::reference::{Tag, Target};
 use super::store::{self, Store};
-use super::Error;
 use crate::digest::Digest;
 
 /// A release has three levels; images with attestations of their SBOMs have five.
@@ -122,7 +122,8 @@ impl Walk<'_> {
                 self.build_id(&referrer.node, manifest)?;
             }
         }
-        let entries: Vec<Descriptor> = referrers.into_iter().map(|referrer| referrer.descriptor).collect();
+        let entries: Vec<Descriptor> =
+            referrers.into_iter().map(|referrer| referrer.descriptor).collect();
         push::ensure_listed(self.to, subject, &entries)?;
         Ok(())
     }
@@ -131,7 +132,8 @@ impl Walk<'_> {
         let Some(Role::Debug { build_id: Some(id), load_digest }) = debug_role(manifest) else {
             return Ok(());
         };
-        let withheld = push::tag_build_id(self.to, &id, &load_digest, node, self.options.build_ids)?;
+        let withheld =
+            push::tag_build_id(self.to, &id, &load_digest, node, self.options.build_ids)?;
         self.copied.withheld.extend(withheld);
         Ok(())
     }

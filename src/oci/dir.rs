@@ -32,7 +32,10 @@ impl Layout {
     pub fn open(directory: &Path) -> Result<Self, Error> {
         if !fs::exists(directory) {
             let place = directory.display().to_string();
-            return Err(Error::NotFound { what: "layout: the directory does not exist".to_owned(), place });
+            return Err(Error::NotFound {
+                what: "layout: the directory does not exist".to_owned(),
+                place,
+            });
         }
         let layout = Self { directory: directory.to_owned() };
         layout.check_marker()?;
@@ -76,7 +79,9 @@ impl Layout {
 
     fn check_marker(&self) -> Result<(), Error> {
         let bytes = match fs::read_small(&self.marker(), MAX_MANIFEST) {
-            Err(error) if error.is_not_found() => return Err(self.no_layout("it has no file oci-layout")),
+            Err(error) if error.is_not_found() => {
+                return Err(self.no_layout("it has no file oci-layout"));
+            }
             bytes => bytes?,
         };
         let version = serde_json::from_slice::<Value>(&bytes).ok();
@@ -101,8 +106,9 @@ impl Layout {
             Err(error) if error.is_not_found() => return Ok(empty_index()),
             bytes => bytes?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::Malformed { what: self.index().display().to_string(), reason: error.to_string() }
+        serde_json::from_slice(&bytes).map_err(|error| Error::Malformed {
+            what: self.index().display().to_string(),
+            reason: error.to_string(),
         })
     }
 
@@ -115,9 +121,8 @@ impl Layout {
     fn enter(&self, entry: &Descriptor) -> Result<(), Error> {
         self.begin()?;
         let mut index = self.read_index()?;
-        let malformed = |reason: String| {
-            Error::Malformed { what: self.index().display().to_string(), reason }
-        };
+        let malformed =
+            |reason: String| Error::Malformed { what: self.index().display().to_string(), reason };
         let ours = serde_json::to_value(entry).map_err(|error| malformed(error.to_string()))?;
         let list = index.get_mut("manifests").and_then(Value::as_array_mut);
         let list = list.ok_or_else(|| malformed("it has no list of manifests".to_owned()))?;
@@ -245,7 +250,9 @@ impl Store for Layout {
     fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error> {
         let tag = Tag::fallback(subject);
         let there = self.tagged(&tag)?;
-        let Some(node) = fallback::merged(there.as_ref(), subject, entries) else { return Ok(None) };
+        let Some(node) = fallback::merged(there.as_ref(), subject, entries) else {
+            return Ok(None);
+        };
         self.put_manifest(&node)?;
         self.put_tag(&tag, &node)?;
         Ok(Some(tag))
@@ -263,7 +270,10 @@ impl Store for Layout {
         }
         let names = |found: &[(Descriptor, Node)]| {
             let name = |entry: &Descriptor| entry.annotations.get(annotation::REF_NAME).cloned();
-            found.iter().map(|(entry, _)| name(entry).unwrap_or_else(|| entry.digest.to_string())).collect()
+            found
+                .iter()
+                .map(|(entry, _)| name(entry).unwrap_or_else(|| entry.digest.to_string()))
+                .collect()
         };
         if found.len() > 1 {
             return Err(Error::SeveralReleases { place: self.name(), names: names(&found) });
@@ -352,10 +362,12 @@ mod tests {
         let theirs = manifest.to_node();
         layout.put_manifest(&theirs).expect("put");
         layout.put_untagged(&theirs).expect("put");
-        let found = super::super::store::referrers(&layout, &subject.descriptor.digest, None).expect("read");
-        assert_eq!(found.iter().map(|found| found.descriptor.digest).collect::<Vec<_>>(), [theirs
-            .descriptor
-            .digest]);
+        let found = super::super::store::referrers(&layout, &subject.descriptor.digest, None)
+            .expect("read");
+        assert_eq!(
+            found.iter().map(|found| found.descriptor.digest).collect::<Vec<_>>(),
+            [theirs.descriptor.digest]
+        );
     }
 
     #[test]

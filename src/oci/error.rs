@@ -187,7 +187,9 @@ pub enum Error {
         reason: String,
     },
     /// Published, and yet not to be found.
-    #[error("{place} does not list {missing} of the {expected} referrers of {subject} after they were pushed")]
+    #[error(
+        "{place} does not list {missing} of the {expected} referrers of {subject} after they were pushed"
+    )]
     NotListed {
         /// The store.
         place: String,
@@ -232,7 +234,9 @@ impl Error {
                 _ if matches!(source, crate::http::Error::TooLarge { .. }) => Kind::Damaged,
                 _ => Kind::Other,
             },
-            Self::File(_) | Self::Stream { .. } | Self::NotListed { .. } | Self::NotYet { .. } => Kind::Other,
+            Self::File(_) | Self::Stream { .. } | Self::NotListed { .. } | Self::NotYet { .. } => {
+                Kind::Other
+            }
             Self::Unauthorized { .. } | Self::Credentials { .. } => Kind::Authentication,
             Self::NotFound { .. } | Self::NoPlatform { .. } => Kind::NotFound,
             Self::Occupied { .. }

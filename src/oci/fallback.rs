@@ -13,7 +13,11 @@ use crate::digest::Digest;
 /// The index with all `entries` in it; `None` where `there` has them already.
 ///
 /// What is no index is replaced, and so is the subject itself: `cosign copy` tags it with the name of its own list.
-pub(super) fn merged(there: Option<&Node>, subject: &Digest, entries: &[Descriptor]) -> Option<Node> {
+pub(super) fn merged(
+    there: Option<&Node>,
+    subject: &Digest,
+    entries: &[Descriptor],
+) -> Option<Node> {
     let there = there.filter(|node| node.descriptor.digest != *subject);
     // Not parsed in full: an entry that only others understand is no reason to throw the list away.
     let there = there.filter(|node| manifest::stated_type(&node.bytes) == media::INDEX);

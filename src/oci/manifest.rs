@@ -97,7 +97,11 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Free text by key.
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: Annotations,
 }
 
@@ -131,7 +135,8 @@ impl Descriptor {
 
     /// Whether it points at a manifest or an index and not at a blob.
     pub fn is_manifest(&self) -> bool {
-        self.is_index() || [media::MANIFEST, media::DOCKER_MANIFEST].contains(&self.media_type.as_str())
+        self.is_index()
+            || [media::MANIFEST, media::DOCKER_MANIFEST].contains(&self.media_type.as_str())
     }
 
     /// Whether it points at an index.
@@ -195,7 +200,11 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free text by key.
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: Annotations,
 }
 
@@ -248,7 +257,11 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free text by key.
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: Annotations,
 }
 
@@ -307,7 +320,8 @@ pub enum Document {
 
 impl Document {
     fn parse(descriptor: &Descriptor, bytes: &[u8]) -> Result<Self, Error> {
-        let malformed = |reason: String| Error::Malformed { what: descriptor.digest.to_string(), reason };
+        let malformed =
+            |reason: String| Error::Malformed { what: descriptor.digest.to_string(), reason };
         let shape: Shape =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         // A document that one reader takes for an index and the next for a manifest is an attack
@@ -323,7 +337,9 @@ impl Document {
             (true, true) => return Err(malformed("it is both a manifest and an index".to_owned())),
             (false, false) => {
                 let kind: String = shape.media_type.chars().take(100).collect();
-                return Err(malformed(format!("neither a manifest nor an index (mediaType {kind:?})")));
+                return Err(malformed(format!(
+                    "neither a manifest nor an index (mediaType {kind:?})"
+                )));
             }
         }
         .map_err(|error| malformed(error.to_string()))
@@ -434,7 +450,9 @@ mod tests {
     #[test]
     fn foreign_documents_may_say_more_and_less() {
         let text = r#"{"schemaVersion":2,"manifests":null,"annotations":null,"x":{"y":1}}"#;
-        assert!(matches!(parse("", text), Ok(Document::Index(index)) if index.manifests.is_empty()));
+        assert!(
+            matches!(parse("", text), Ok(Document::Index(index)) if index.manifests.is_empty())
+        );
     }
 
     #[test]
@@ -442,9 +460,14 @@ mod tests {
         let both = r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#;
         let masked = r#"{"schemaVersion":2,"manifests":[]}"#;
         let other = r#"{"schemaVersion":1,"fsLayers":[]}"#;
-        for (kind, text) in
-            [("", both), (media::MANIFEST, masked), ("", other), ("", "<html>"), ("", "[]"), ("", "")]
-        {
+        for (kind, text) in [
+            ("", both),
+            (media::MANIFEST, masked),
+            ("", other),
+            ("", "<html>"),
+            ("", "[]"),
+            ("", ""),
+        ] {
             assert!(matches!(parse(kind, text), Err(Error::Malformed { .. })), "{text}");
         }
     }

@@ -13,7 +13,7 @@ use super::store::{self, Referrer, Store};
 use super::{Error, title};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
-use crate::fs::{AtomicFile, Mode};
+use crate::fs::{self, AtomicFile, Mode};
 
 /// More manifests in one index than this are not looked at: there are about 60 platforms in all.
 const MAX_PLATFORMS: usize = 500;
@@ -56,7 +56,11 @@ impl Published {
         let annotations = document.annotations().clone();
         let platforms = match &document {
             Document::Manifest(_) => {
-                vec![PublishedPlatform { platform: None, target: None, descriptor: root.descriptor.plain() }]
+                vec![PublishedPlatform {
+                    platform: None,
+                    target: None,
+                    descriptor: root.descriptor.plain(),
+                }]
             }
             Document::Index(index) if index.manifests.len() > MAX_PLATFORMS => {
                 let reason = format!("{} manifests in one index", index.manifests.len());
@@ -156,7 +160,9 @@ pub fn files(store: &dyn Store, manifest: &Descriptor) -> Result<Vec<RemoteFile>
 /// Those of the store, and those of [`files`].
 pub fn debug_files(store: &dyn Store, manifest: &Digest) -> Result<Vec<RemoteFile>, Error> {
     let mut found = Vec::new();
-    for Referrer { descriptor, document, .. } in store::referrers(store, manifest, Some(media::DEBUG))? {
+    for Referrer { descriptor, document, .. } in
+        store::referrers(store, manifest, Some(media::DEBUG))?
+    {
         if let Document::Manifest(document) = document {
             found.extend(files_of(&descriptor.digest, &document)?);
         }
@@ -186,7 +192,9 @@ pub fn debug_file_of(store: &dyn Store, id: &BuildId) -> Result<Option<RemoteFil
 /// Those of the store.
 pub fn signatures(store: &dyn Store, manifest: &Digest) -> Result<Vec<Vec<u8>>, Error> {
     let mut bundles = Vec::new();
-    for referrer in store::referrers(store, manifest, Some(media::BUNDLE))?.into_iter().take(MAX_BUNDLES) {
+    for referrer in
+        store::referrers(store, manifest, Some(media::BUNDLE))?.into_iter().take(MAX_BUNDLES)
+    {
         let Document::Manifest(document) = referrer.document else { continue };
         let [layer] = document.layers.as_slice() else { continue };
         if layer.media_type != media::BUNDLE {
@@ -194,7 +202,9 @@ pub fn signatures(store: &dyn Store, manifest: &Digest) -> Result<Vec<Vec<u8>>, 
         }
         match store::small_blob(store, layer, MAX_BUNDLE) {
             Ok(bytes) => bundles.push(bytes),
-            Err(error) if error.kind() == super::Kind::Damaged || error.kind() == super::Kind::NotFound => {}
+            Err(error)
+                if error.kind() == super::Kind::Damaged
+                    || error.kind() == super::Kind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
@@ -300,7 +310,10 @@ impl Plan {
         let binaries = files(store, manifest)?;
         let mut items: Vec<Item> = binaries
             .iter()
-            .map(|file| Item { file: file.clone(), place: Place::Path(directory.join(&file.title)) })
+            .map(|file| Item {
+                file: file.clone(),
+                place: Place::Path(directory.join(&file.title)),
+            })
             .collect();
         if extent == Extent::Debug {
             let with_id = binaries.into_iter().filter(|file| file.build_id.is_some());
@@ -322,12 +335,17 @@ impl Plan {
         inspect: &Inspect<'_>,
         observer: &Observer<'_>,
     ) -> Result<Vec<Fetched>, Error> {
-        let mut ready = Vec::new();
+        let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
         for Item { file, place } in &self.items {
-            let (temporary, build_id) = fetch_one(store, file, place, inspect, observer)?;
+            // The same bytes for another place are here already.
+            let twin = ready.iter().find(|(_, other)| other.file.descriptor == file.descriptor);
+            let twin = twin.map(|(temporary, _)| temporary.temporary());
+            let (temporary, build_id) = fetch_one(store, file, place, twin, inspect, observer)?;
             let path = match (place, &build_id) {
                 (Place::Path(path), _) => path.clone(),
-                (Place::BuildId(tree), Some(id)) if file.content == Content::Debug => tree.join(id.debug_path()),
+                (Place::BuildId(tree), Some(id)) if file.content == Content::Debug => {
+                    tree.join(id.debug_path())
+                }
                 (Place::BuildId(tree), Some(id)) => tree.join(id.executable_path()),
                 (Place::BuildId(_), None) => {
                     let reason = "it has no build-id note".to_owned();
@@ -350,6 +368,7 @@ fn fetch_one(
     store: &dyn Store,
     file: &RemoteFile,
     place: &Place,
+    twin: Option<&Path>,
     inspect: &Inspect<'_>,
     observer: &Observer<'_>,
 ) -> Result<(AtomicFile, Option<BuildId>), Error> {
@@ -361,9 +380,13 @@ fn fetch_one(
     };
     let mut temporary = AtomicFile::create(&beside, mode)?;
     let name = file.title.as_str();
-    observer(Event::Begin { name, size: file.descriptor.size });
-    let passed = |bytes| observer(Event::Passed { bytes });
-    store::fetch(store, &file.descriptor, &mut temporary, &passed)?;
+    if let Some(twin) = twin {
+        std::io::copy(&mut fs::open(twin)?.0, &mut temporary).map_err(fs::at("write", &beside))?;
+    } else {
+        observer(Event::Begin { name, size: file.descriptor.size });
+        let passed = |bytes| observer(Event::Passed { bytes });
+        store::fetch(store, &file.descriptor, &mut temporary, &passed)?;
+    }
     let reject = |reason| Error::Rejected { title: file.title.clone(), reason };
     let build_id = inspect(file, temporary.temporary()).map_err(reject)?;
     if let (Some(stated), Place::BuildId(_)) = (&file.build_id, place)
@@ -372,6 +395,8 @@ fn fetch_one(
         let own = build_id.map(|id| id.to_string()).unwrap_or_default();
         return Err(reject(format!("its build-id is {own}, the registry says {stated}")));
     }
-    observer(Event::End { name, state: State::Uploaded });
+    if twin.is_none() {
+        observer(Event::End { name, state: State::Uploaded });
+    }
     Ok((temporary, build_id))
 }

@@ -8,11 +8,11 @@ use std::io::Read;
 
 use serde::Serialize;
 
+use super::Error;
 use super::artifact::{Artifact, Role, Source};
 use super::manifest::{Descriptor, Node, annotation, media};
 use super::reference::{Tag, Target};
 use super::store::{self, Counting, Opener, Store};
-use super::Error;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs;
@@ -207,7 +207,8 @@ pub fn push(
         receipt.tag_state = Some(tag_state(store, tag, ours, options.occupied)?);
     }
     for blob in &artifact.blobs {
-        let state = ensure_blob(store, &blob.descriptor, &blob.name, &|| open(&blob.source), observer)?;
+        let state =
+            ensure_blob(store, &blob.descriptor, &blob.name, &|| open(&blob.source), observer)?;
         receipt.blobs.push(upload(&blob.name, &blob.descriptor, state));
     }
     for node in artifact.nodes() {
@@ -219,8 +220,11 @@ pub fn push(
     for (_, subject) in artifact.signed() {
         let of = subject.descriptor.digest;
         let referrers = artifact.referrers.iter().filter(|referrer| referrer.subject == of);
-        let entries: Vec<Descriptor> = referrers.map(|referrer| referrer.node.descriptor.clone()).collect();
-        receipt.fallback_tags.extend(ensure_listed(store, &of, &entries)?.map(|tag| tag.to_string()));
+        let entries: Vec<Descriptor> =
+            referrers.map(|referrer| referrer.node.descriptor.clone()).collect();
+        receipt
+            .fallback_tags
+            .extend(ensure_listed(store, &of, &entries)?.map(|tag| tag.to_string()));
     }
     read_back(store, artifact)?;
     for referrer in &artifact.referrers {
@@ -366,7 +370,8 @@ pub(super) fn tag_build_id(
         }
         let same_program = there.document().is_ok_and(|document| {
             let loads = document.annotations().get(annotation::LOAD_DIGEST);
-            document.kind() == media::DEBUG && loads.is_some_and(|loads| *loads == load_digest.to_string())
+            document.kind() == media::DEBUG
+                && loads.is_some_and(|loads| *loads == load_digest.to_string())
         });
         if !same_program && policy == BuildIds::Withhold {
             let there = there.descriptor.digest;

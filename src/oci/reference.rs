@@ -165,7 +165,10 @@ impl FromStr for Reference {
     type Err = ParseReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ParseReferenceError> {
-        parse(text).map_err(|reason| ParseReferenceError { text: text.chars().take(300).collect(), reason })
+        parse(text).map_err(|reason| ParseReferenceError {
+            text: text.chars().take(300).collect(),
+            reason,
+        })
     }
 }
 
@@ -185,14 +188,19 @@ fn parse(text: &str) -> Result<Reference, String> {
     let Some((host, rest)) = rest.split_once('/') else {
         let name = rest.split(':').next().unwrap_or_default();
         let is_host = name.contains('.') || name == "localhost";
-        return Err(if is_host { "there is no name after the host".to_owned() } else { hint(rest) });
+        return Err(if is_host {
+            "there is no name after the host".to_owned()
+        } else {
+            hint(rest)
+        });
     };
     if !(host.contains(['.', ':']) || host == "localhost") {
         return Err(hint(rest_of(text)));
     }
     let (name, tag) = match rest.split_once(':') {
         Some((name, tag)) => {
-            let tag = Tag::new(tag).ok_or("a tag has 1 to 128 letters, digits, '_', '.' and '-'")?;
+            let tag =
+                Tag::new(tag).ok_or("a tag has 1 to 128 letters, digits, '_', '.' and '-'")?;
             (name, Some(tag))
         }
         None => (rest, None),
@@ -206,7 +214,9 @@ fn rest_of(text: &str) -> &str {
 }
 
 fn hint(name: &str) -> String {
-    format!("it does not begin with a host: docker.io/{name} for Docker Hub, oci:DIR for a directory")
+    format!(
+        "it does not begin with a host: docker.io/{name} for Docker Hub, oci:DIR for a directory"
+    )
 }
 
 fn path(text: &str) -> Result<(PathBuf, Target), String> {
@@ -248,9 +258,9 @@ fn repository(host: &str, name: &str) -> Result<Repository, String> {
 fn is_component(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let joins = text.split(|character: char| character.is_ascii() && word(character as u8));
-    let joined = joins.into_iter().all(|join| {
-        matches!(join, "" | "." | "_" | "__") || join.bytes().all(|byte| byte == b'-')
-    });
+    let joined = joins
+        .into_iter()
+        .all(|join| matches!(join, "" | "." | "_" | "__") || join.bytes().all(|byte| byte == b'-'));
     let ends = [text.bytes().next(), text.bytes().next_back()];
     joined && ends.iter().all(|end| end.is_some_and(word))
 }
@@ -259,7 +269,9 @@ fn check_host(host: &str) -> Result<(), String> {
     let (name, port) = match host.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(Some((address, rest))) => {
             let port = rest.strip_prefix(':');
-            if address.parse::<std::net::Ipv6Addr>().is_err() || (port.is_none() && !rest.is_empty()) {
+            if address.parse::<std::net::Ipv6Addr>().is_err()
+                || (port.is_none() && !rest.is_empty())
+            {
                 return Err("the address in [ ] is no IPv6 address".to_owned());
             }
             ("ipv6", port)
@@ -272,7 +284,11 @@ fn check_host(host: &str) -> Result<(), String> {
     };
     let label = |label: &str| {
         let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        !label.is_empty() && label.len() <= 63 && inner && !label.starts_with('-') && !label.ends_with('-')
+        !label.is_empty()
+            && label.len() <= 63
+            && inner
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     if !name.split('.').all(label) {
         return Err("the host is no host name".to_owned());
@@ -318,9 +334,14 @@ mod tests {
     fn a_reference_prints_as_it_parses() {
         let digest = format!("ghcr.io/org/app@sha256:{HEX}");
         let both = format!("localhost:5000/app:v1@sha256:{HEX}");
-        for text in
-            ["ghcr.io/org/app:v1.2_3-rc", "localhost/app", "oci:dir:v1", "oci-archive:a.tar", &digest, &both]
-        {
+        for text in [
+            "ghcr.io/org/app:v1.2_3-rc",
+            "localhost/app",
+            "oci:dir:v1",
+            "oci-archive:a.tar",
+            &digest,
+            &both,
+        ] {
             assert_eq!(reference(text).to_string(), text);
         }
     }
@@ -351,7 +372,10 @@ mod tests {
         assert_eq!(layout(r"oci:C:\dir"), (r"C:\dir".into(), None, false));
         assert_eq!(layout("oci:dir:"), ("dir:".into(), None, false));
         assert_eq!(layout("oci:a@b:v1"), ("a@b".into(), Some("v1".into()), false));
-        assert_eq!(layout(&format!("oci:dir:v1@sha256:{HEX}")), ("dir".into(), Some("v1".into()), true));
+        assert_eq!(
+            layout(&format!("oci:dir:v1@sha256:{HEX}")),
+            ("dir".into(), Some("v1".into()), true)
+        );
         assert_eq!(layout(&format!("oci:dir@sha256:{HEX}")), ("dir".into(), None, true));
     }
 
@@ -360,13 +384,50 @@ mod tests {
         let long = format!("ghcr.io/{}", "a".repeat(300));
         let tag = format!("ghcr.io/a:{}", "t".repeat(129));
         for text in [
-            "", "/", ":", "@", "oci:", "oci::v1", "oci:@sha256:00", "oci:dir@sha256:00", "oci-archive:",
-            "ghcr.io", "ghcr.io/", "ghcr.io/a:", "ghcr.io/a:-v", "ghcr.io/a:é", "ghcr.io/a:v:w", "ghcr.io/a@",
-            "ghcr.io/a@sha256:0", "ghcr.io/a@sha512:00", "ghcr.io/A", "ghcr.io/a//b", "ghcr.io/a/", "ghcr.io/../b",
-            "ghcr.io/a..b", "ghcr.io/a___b", "ghcr.io/a._b", "ghcr.io/-a", "ghcr.io/a?b", "ghcr.io/a b", "ghcr.io/é",
-            "https://ghcr.io/a", "user:word@ghcr.io/a", "ghcr.io:/a", "ghcr.io:0/a", "ghcr.io:65536/a",
-            "ghcr.io:+1/a", "ghcr.io:x/a", "a..b/c", "-a.b/c", "[::1/a", "[::1]x/a", "[x:]/a", "ghcr.io\n/a",
-            &long, &tag,
+            "",
+            "/",
+            ":",
+            "@",
+            "oci:",
+            "oci::v1",
+            "oci:@sha256:00",
+            "oci:dir@sha256:00",
+            "oci-archive:",
+            "ghcr.io",
+            "ghcr.io/",
+            "ghcr.io/a:",
+            "ghcr.io/a:-v",
+            "ghcr.io/a:é",
+            "ghcr.io/a:v:w",
+            "ghcr.io/a@",
+            "ghcr.io/a@sha256:0",
+            "ghcr.io/a@sha512:00",
+            "ghcr.io/A",
+            "ghcr.io/a//b",
+            "ghcr.io/a/",
+            "ghcr.io/../b",
+            "ghcr.io/a..b",
+            "ghcr.io/a___b",
+            "ghcr.io/a._b",
+            "ghcr.io/-a",
+            "ghcr.io/a?b",
+            "ghcr.io/a b",
+            "ghcr.io/é",
+            "https://ghcr.io/a",
+            "user:word@ghcr.io/a",
+            "ghcr.io:/a",
+            "ghcr.io:0/a",
+            "ghcr.io:65536/a",
+            "ghcr.io:+1/a",
+            "ghcr.io:x/a",
+            "a..b/c",
+            "-a.b/c",
+            "[::1/a",
+            "[::1]x/a",
+            "[x:]/a",
+            "ghcr.io\n/a",
+            &long,
+            &tag,
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
         }
@@ -374,10 +435,18 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_loopback() {
-        for text in ["localhost/a", "localhost:1/a", "127.0.0.1:5000/a", "127.9.9.9:1/a", "[::1]:5000/a"] {
+        for text in
+            ["localhost/a", "localhost:1/a", "127.0.0.1:5000/a", "127.9.9.9:1/a", "[::1]:5000/a"]
+        {
             assert!(registry(text).is_loopback(), "{text}");
         }
-        for text in ["127.0.0.1.example/a", "localhost.example/a", "128.0.0.1:1/a", "[::2]:1/a", "0.0.0.0:1/a"] {
+        for text in [
+            "127.0.0.1.example/a",
+            "localhost.example/a",
+            "128.0.0.1:1/a",
+            "[::2]:1/a",
+            "0.0.0.0:1/a",
+        ] {
             assert!(!registry(text).is_loopback(), "{text}");
         }
     }

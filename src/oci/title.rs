@@ -49,7 +49,18 @@ mod tests {
 
     #[test]
     fn plain_names_are_plain() {
-        for title in ["app", "app.debug", ".hidden", "a b", "über", "common", "com", "com10", "nullable", "-x"] {
+        for title in [
+            "app",
+            "app.debug",
+            ".hidden",
+            "a b",
+            "über",
+            "common",
+            "com",
+            "com10",
+            "nullable",
+            "-x",
+        ] {
             assert_eq!(problem(title), None, "{title}");
         }
     }
@@ -58,8 +69,30 @@ mod tests {
     fn mean_names_are_refused() {
         let long = "a".repeat(256);
         for title in [
-            "", ".", "..", "/etc/passwd", "../x", "a/b", r"a\b", r"C:\x", "C:x", "a\0b", "a\nb", "a\u{1b}[2J", "a\u{202e}b",
-            "NUL", "nul.txt", "Con", "com1", "COM9.log", "lpt¹", "aux .x", "a.", "a ", "a?", &long,
+            "",
+            ".",
+            "..",
+            "/etc/passwd",
+            "../x",
+            "a/b",
+            r"a\b",
+            r"C:\x",
+            "C:x",
+            "a\0b",
+            "a\nb",
+            "a\u{1b}[2J",
+            "a\u{202e}b",
+            "NUL",
+            "nul.txt",
+            "Con",
+            "com1",
+            "COM9.log",
+            "lpt¹",
+            "aux .x",
+            "a.",
+            "a ",
+            "a?",
+            &long,
         ] {
             assert!(problem(title).is_some(), "{title:?}");
         }

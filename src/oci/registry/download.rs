@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 
 use super::{Descriptor, Error, Method, Registry, Request, Response, Store};
-use crate::http::header::{self, HeaderValue};
 use crate::http::Attempts;
+use crate::http::header::{self, HeaderValue};
 use crate::oci::store::Verified;
 
 impl Registry {
@@ -70,7 +70,8 @@ impl Read for Download<'_> {
                 }),
             };
             loop {
-                let again = matches!(&error, Error::Http { source, .. } if self.attempts.again(source));
+                let again =
+                    matches!(&error, Error::Http { source, .. } if self.attempts.again(source));
                 if !again {
                     return Err(io::Error::other(error));
                 }

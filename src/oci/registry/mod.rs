@@ -7,11 +7,11 @@
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
+use super::Error;
 use super::auth::{self, Credentials, Step, TokenRequest};
 use super::manifest::{Descriptor, MAX_MANIFEST, Node, media};
 use super::reference::{Repository, Tag};
 use super::store::{Opener, Store, checked};
-use super::Error;
 use crate::digest::Digest;
 use crate::http::header::{self, HeaderName, HeaderValue};
 use crate::http::{self, Http, Method, Proxy, Request, Response, Url};
@@ -86,7 +86,8 @@ impl Registry {
         credentials: Option<Credentials>,
         mut options: http::Options,
     ) -> Result<Self, Error> {
-        let scheme = if plain == Plain::Always || repository.is_loopback() { "http" } else { "https" };
+        let scheme =
+            if plain == Plain::Always || repository.is_loopback() { "http" } else { "https" };
         if repository.is_loopback() {
             options.proxy = Proxy::Never;
         }
@@ -120,7 +121,11 @@ impl Registry {
     }
 
     /// Sends a request with what the registry wants to see; asks for that once.
-    fn send(&self, mut request: Request<'_>, step: &dyn Fn() -> String) -> Result<Response<'_>, Error> {
+    fn send(
+        &self,
+        mut request: Request<'_>,
+        step: &dyn Fn() -> String,
+    ) -> Result<Response<'_>, Error> {
         let failed = |source| Error::Http { step: step(), source };
         self.authorize(&mut request);
         let response = self.http.send(&request).map_err(failed)?;
@@ -162,7 +167,10 @@ impl Registry {
             value
         });
         let value = value.ok_or_else(|| {
-            self.unauthorized(&credentials, "the password has characters that no header takes".to_owned())
+            self.unauthorized(
+                &credentials,
+                "the password has characters that no header takes".to_owned(),
+            )
         })?;
         self.login.lock().unwrap_or_else(PoisonError::into_inner).authorization = Some(value);
         Ok(())
@@ -176,7 +184,11 @@ impl Registry {
         Ok(login.credentials.clone().unwrap_or(Credentials::Anonymous))
     }
 
-    fn fetch_token(&self, wanted: &TokenRequest, credentials: &Credentials) -> Result<String, Error> {
+    fn fetch_token(
+        &self,
+        wanted: &TokenRequest,
+        credentials: &Credentials,
+    ) -> Result<String, Error> {
         let form = wanted.form.clone().unwrap_or_default();
         let method = if wanted.form.is_some() { Method::POST } else { Method::GET };
         let mut request = Request::new(method, wanted.url.clone());
@@ -184,7 +196,9 @@ impl Registry {
             let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
             request.headers.insert(header::CONTENT_TYPE, form_type);
         }
-        if let Some(value) = wanted.authorization.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
+        if let Some(value) =
+            wanted.authorization.as_deref().and_then(|value| HeaderValue::from_str(value).ok())
+        {
             request.headers.insert(header::AUTHORIZATION, value);
         }
         request.body = form.as_bytes();
@@ -252,7 +266,9 @@ impl Registry {
         }
         let stated = response.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
         let etag = response.headers().get(header::ETAG).cloned();
-        let bytes = response.read_small(MAX_MANIFEST).map_err(|source| Error::Http { step: step(), source })?;
+        let bytes = response
+            .read_small(MAX_MANIFEST)
+            .map_err(|source| Error::Http { step: step(), source })?;
         // Anything but a type of ours may be a proxy's idea; then the document says it itself.
         let known = Descriptor::new(&media_type, Digest::of(b""), 0).is_manifest();
         let expected = name.parse().ok().or(stated).unwrap_or_else(|| Digest::of(&bytes));
@@ -276,7 +292,8 @@ impl Registry {
 
     /// Where the registry says which digest it computed, it has to be ours.
     fn expect_digest(&self, response: &Response<'_>, expected: &Digest) -> Result<(), Error> {
-        let stated = response.header(CONTENT_DIGEST).and_then(|digest| digest.parse::<Digest>().ok());
+        let stated =
+            response.header(CONTENT_DIGEST).and_then(|digest| digest.parse::<Digest>().ok());
         match stated {
             Some(found) if found != *expected => {
                 let what = format!("what {} stored", self.repository);
@@ -288,7 +305,13 @@ impl Registry {
 
     /// Whether something is there, with the size it should have where the registry states one.
     fn head(&self, url: Url, size: u64) -> Result<bool, Error> {
-        let step = || format!("look for {} in {}", url.path().rsplit('/').next().unwrap_or_default(), self.repository);
+        let step = || {
+            format!(
+                "look for {} in {}",
+                url.path().rsplit('/').next().unwrap_or_default(),
+                self.repository
+            )
+        };
         let mut request = Request::new(Method::HEAD, url.clone());
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
         let response = self.send(request, &step)?;
@@ -296,7 +319,8 @@ impl Registry {
             return Ok(false);
         }
         let response = self.expect_success(response, &step)?;
-        let stated = response.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        let stated =
+            response.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         Ok(stated.is_none_or(|stated| stated == size))
     }
 }

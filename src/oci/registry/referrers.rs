@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use super::{Descriptor, Digest, Error, Method, Registry, Request, Response, Store, Tag, Url, media};
+use super::{
+    Descriptor, Digest, Error, Method, Registry, Request, Response, Store, Tag, Url, media,
+};
 use crate::http::header::{self, HeaderValue};
 use crate::oci::fallback;
 use crate::oci::manifest::MAX_MANIFEST;
@@ -43,8 +45,9 @@ impl Registry {
             }
             let response = self.expect_success(response, &step)?;
             next = self.next_page(&url, &response);
-            let bytes =
-                response.read_small(MAX_MANIFEST).map_err(|source| Error::Http { step: step(), source })?;
+            let bytes = response
+                .read_small(MAX_MANIFEST)
+                .map_err(|source| Error::Http { step: step(), source })?;
             found.extend(fallback::entries(&bytes));
         }
         Ok(Some(found))
@@ -72,7 +75,9 @@ impl Registry {
             let (there, etag) = self.get_manifest(tag.as_str())?.unzip();
             let Some(node) = fallback::merged(there.as_ref(), subject, entries) else { break };
             // More than once means that others write too: not all at one moment again.
-            std::thread::sleep(Duration::from_millis(u64::from(round) * (50 + u64::from(std::process::id()) % 100)));
+            std::thread::sleep(Duration::from_millis(
+                u64::from(round) * (50 + u64::from(std::process::id()) % 100),
+            ));
             match self.put(tag.as_str(), &node, etag.flatten()) {
                 Ok(()) => written = true,
                 Err(Error::Http { source, .. }) if source.status() == Some(412) => {}

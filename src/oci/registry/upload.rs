@@ -36,8 +36,9 @@ impl Registry {
             what: format!("the answer of {}", http::shown(&asked)),
             reason: reason.to_owned(),
         };
-        let location =
-            response.header(header::LOCATION).ok_or_else(|| malformed("it says no Location for the upload"))?;
+        let location = response
+            .header(header::LOCATION)
+            .ok_or_else(|| malformed("it says no Location for the upload"))?;
         // Relative or absolute, with or without a query of its own (OCI distribution-spec, "POST then PUT").
         let mut place = asked.join(location).map_err(|_| malformed("its Location is no URL"))?;
         match (asked.scheme(), place.scheme()) {
@@ -56,10 +57,11 @@ impl Registry {
         self.authorize(&mut request);
         // Checked on the way out as well: a file that changes under our hands is not worth sending to its end.
         let mut source = Verified::new(open()?, blob);
-        let response = self.http.upload(&request, &mut source, blob.size).map_err(|error| match error {
-            http::Error::Source { source } => Error::of_stream(source, step),
-            source => Error::Http { step: step(), source },
-        })?;
+        let response =
+            self.http.upload(&request, &mut source, blob.size).map_err(|error| match error {
+                http::Error::Source { source } => Error::of_stream(source, step),
+                source => Error::Http { step: step(), source },
+            })?;
         let response = self.expect_success(response, &step)?;
         self.expect_digest(&response, &blob.digest)
     }
