@@ -19,6 +19,8 @@ pub mod reference;
 #[cfg(feature = "net")]
 mod registry;
 pub mod store;
+#[cfg(test)]
+mod tests;
 mod title;
 
 pub use artifact::{Artifact, Blob, PlatformNode, ReferrerNode, Role, Source};

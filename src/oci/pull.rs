@@ -13,7 +13,7 @@ use super::store::{self, Referrer, Store};
 use super::{Error, title};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
-use crate::fs::{AtomicFile, Mode};
+use crate::fs::{self, AtomicFile, Mode};
 
 /// More manifests in one index than this are not looked at: there are about 60 platforms in all.
 const MAX_PLATFORMS: usize = 500;
@@ -335,9 +335,12 @@ impl Plan {
         inspect: &Inspect<'_>,
         observer: &Observer<'_>,
     ) -> Result<Vec<Fetched>, Error> {
-        let mut ready = Vec::new();
+        let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
         for Item { file, place } in &self.items {
-            let (temporary, build_id) = fetch_one(store, file, place, inspect, observer)?;
+            // The same bytes for another place are here already.
+            let twin = ready.iter().find(|(_, other)| other.file.descriptor == file.descriptor);
+            let twin = twin.map(|(temporary, _)| temporary.temporary());
+            let (temporary, build_id) = fetch_one(store, file, place, twin, inspect, observer)?;
             let path = match (place, &build_id) {
                 (Place::Path(path), _) => path.clone(),
                 (Place::BuildId(tree), Some(id)) if file.content == Content::Debug => {
@@ -365,6 +368,7 @@ fn fetch_one(
     store: &dyn Store,
     file: &RemoteFile,
     place: &Place,
+    twin: Option<&Path>,
     inspect: &Inspect<'_>,
     observer: &Observer<'_>,
 ) -> Result<(AtomicFile, Option<BuildId>), Error> {
@@ -376,9 +380,13 @@ fn fetch_one(
     };
     let mut temporary = AtomicFile::create(&beside, mode)?;
     let name = file.title.as_str();
-    observer(Event::Begin { name, size: file.descriptor.size });
-    let passed = |bytes| observer(Event::Passed { bytes });
-    store::fetch(store, &file.descriptor, &mut temporary, &passed)?;
+    if let Some(twin) = twin {
+        std::io::copy(&mut fs::open(twin)?.0, &mut temporary).map_err(fs::at("write", &beside))?;
+    } else {
+        observer(Event::Begin { name, size: file.descriptor.size });
+        let passed = |bytes| observer(Event::Passed { bytes });
+        store::fetch(store, &file.descriptor, &mut temporary, &passed)?;
+    }
     let reject = |reason| Error::Rejected { title: file.title.clone(), reason };
     let build_id = inspect(file, temporary.temporary()).map_err(reject)?;
     if let (Some(stated), Place::BuildId(_)) = (&file.build_id, place)
@@ -387,6 +395,8 @@ fn fetch_one(
         let own = build_id.map(|id| id.to_string()).unwrap_or_default();
         return Err(reject(format!("its build-id is {own}, the registry says {stated}")));
     }
-    observer(Event::End { name, state: State::Uploaded });
+    if twin.is_none() {
+        observer(Event::End { name, state: State::Uploaded });
+    }
     Ok((temporary, build_id))
 }

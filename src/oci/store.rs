@@ -268,7 +268,8 @@ impl<R: Read> Read for Counting<'_, R> {
     }
 }
 
-/// A store that forgets everything: for tests, and to see what a push would do.
+/// A store that forgets everything: for tests, and to see what a push would do. It is as strict as the strictest
+/// registry: what a manifest points at has to be there.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     contents: Mutex<Contents>,
@@ -284,6 +285,25 @@ struct Contents {
 impl MemoryStore {
     fn contents(&self) -> std::sync::MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Changes the first byte of a blob, as a bad disk would.
+    #[cfg(test)]
+    pub(super) fn damage(&self, digest: &Digest) {
+        let mut contents = self.contents();
+        let first = contents.blobs.get_mut(digest).and_then(|bytes| bytes.first_mut());
+        *first.expect("a blob that is there and not empty") ^= 1;
+    }
+
+    /// How many blobs and manifests there are.
+    pub fn len(&self) -> (usize, usize) {
+        let contents = self.contents();
+        (contents.blobs.len(), contents.manifests.len())
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == (0, 0)
     }
 
     /// All tags and what they point at.
@@ -307,6 +327,18 @@ impl Store for MemoryStore {
     }
 
     fn put_manifest(&self, node: &Node) -> Result<(), Error> {
+        let parts = match node.document()? {
+            Document::Manifest(manifest) => [vec![manifest.config], manifest.layers].concat(),
+            Document::Index(index) => index.manifests,
+        };
+        let is_there = |part: &&Descriptor| {
+            let contents = self.contents();
+            contents.blobs.contains_key(&part.digest)
+                || contents.manifests.contains_key(&part.digest)
+        };
+        if let Some(missing) = parts.iter().find(|part| !is_there(part)) {
+            return Err(Error::NotFound { what: missing.digest.to_string(), place: self.name() });
+        }
         let plain = Node { descriptor: node.descriptor.plain(), bytes: node.bytes.clone() };
         self.contents().manifests.insert(node.descriptor.digest, plain);
         Ok(())
@@ -428,6 +460,8 @@ mod tests {
         typed_empty.annotations.clear();
 
         let store = MemoryStore::default();
+        let empty = super::super::manifest::EMPTY_BYTES;
+        store.put_blob(&Descriptor::empty(), &|| Ok(Box::new(empty))).expect("kept");
         store.put_manifest(&ours).expect("kept");
         store.put_manifest(&foreign).expect("kept");
         let liar = Liar(store, vec![gone, foreign.descriptor, typed_empty.clone(), typed_empty]);

@@ -65,8 +65,11 @@ impl Server {
     fn registry_as(&self, credentials: Credentials) -> Registry {
         let reference: Reference = format!("{}/app", self.address).parse().expect("a reference");
         let Location::Registry(repository) = reference.location else { panic!("a registry") };
-        let patience =
-            Patience { attempts: 3, first_delay: Duration::from_millis(1), total: Duration::from_secs(5) };
+        let patience = Patience {
+            attempts: 3,
+            first_delay: Duration::from_millis(1),
+            total: Duration::from_secs(5),
+        };
         let options = http::Options {
             idle_timeout: Duration::from_millis(500),
             patience,
@@ -99,8 +102,10 @@ fn read_request(stream: &TcpStream) -> Option<Seen> {
 }
 
 fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
@@ -152,7 +157,8 @@ fn what_cannot_heal_is_not_tried_again_and_what_does_not_is_a_network_error() {
     assert_eq!(server.registry().tagged(&v1()).expect_err("refused").kind(), Kind::Network);
     assert_eq!(server.seen().len(), 3);
 
-    let server = Server::start(|_, _| answer("429 Too Many Requests", "Retry-After: 86400\r\n", b""));
+    let server =
+        Server::start(|_, _| answer("429 Too Many Requests", "Retry-After: 86400\r\n", b""));
     assert_eq!(server.registry().tagged(&v1()).expect_err("refused").kind(), Kind::Network);
     assert_eq!(server.seen().len(), 1);
 }
@@ -189,7 +195,8 @@ fn a_broken_download_goes_on_where_it_broke() {
 
 #[test]
 fn a_download_that_always_breaks_is_a_network_error() {
-    let server = Server::start(|_, _| b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    let server =
+        Server::start(|_, _| b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123".to_vec());
     let error = fetch(&server.registry(), &blob(b"0123456789")).expect_err("truncated");
     assert_eq!(error.kind(), Kind::Network, "{error}");
     assert_eq!(server.seen().len(), 3);
@@ -218,7 +225,8 @@ fn other_bytes_than_asked_for_are_damage() {
 #[test]
 fn a_web_page_is_no_manifest() {
     let page = b"<html>log in to this network</html>";
-    let server = Server::start(|_, _| answer("200 OK", "Content-Type: text/html; charset=utf-8\r\n", page));
+    let server =
+        Server::start(|_, _| answer("200 OK", "Content-Type: text/html; charset=utf-8\r\n", page));
     let error = server.registry().tagged(&v1()).expect_err("a page");
     assert_eq!(error.kind(), Kind::Damaged);
     assert!(error.to_string().contains("is this a registry?"), "{error}");
@@ -243,15 +251,22 @@ fn user() -> Credentials {
 
 #[test]
 fn credentials_are_shown_once_and_never_again_and_again() {
-    let server = Server::start(|_, _| answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b""));
+    let server = Server::start(|_, _| {
+        answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
+    });
     let error = server.registry_as(user()).tagged(&v1()).expect_err("refused");
     assert_eq!(error.kind(), Kind::Authentication);
-    assert!(error.to_string().contains("as alice") && !error.to_string().contains("secret"), "{error}");
+    assert!(
+        error.to_string().contains("as alice") && !error.to_string().contains("secret"),
+        "{error}"
+    );
     let seen = server.seen();
     assert_eq!(seen.len(), 2);
     assert!(!seen[0].has("authorization") && seen[1].has("authorization"));
 
-    let server = Server::start(|_, _| answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b""));
+    let server = Server::start(|_, _| {
+        answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
+    });
     let error = server.registry().tagged(&v1()).expect_err("refused");
     assert_eq!(error.kind(), Kind::Authentication);
     assert_eq!(server.seen().len(), 1);
@@ -260,8 +275,13 @@ fn credentials_are_shown_once_and_never_again_and_again() {
 #[test]
 fn a_token_is_fetched_once_and_used_until_it_is_refused() {
     let server = Server::start(|_, request| {
-        let at = request.headers.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
-        let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\",service=\"s\"\r\n");
+        let at = request
+            .headers
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))
+            .unwrap_or_default();
+        let challenge =
+            format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\",service=\"s\"\r\n");
         if request.line.starts_with("GET /token?service=s&scope=repository%3Aapp%3Apull%2Cpush ") {
             answer("200 OK", "", br#"{"token":"abc"}"#)
         } else if request.headers.contains("authorization: Bearer abc") {
@@ -280,8 +300,16 @@ fn a_token_is_fetched_once_and_used_until_it_is_refused() {
 #[test]
 fn wrong_credentials_at_the_token_server_are_an_authentication_error() {
     let server = Server::start(|_, request| {
-        let at = request.headers.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
-        answer("401 Unauthorized", &format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\"\r\n"), b"")
+        let at = request
+            .headers
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))
+            .unwrap_or_default();
+        answer(
+            "401 Unauthorized",
+            &format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\"\r\n"),
+            b"",
+        )
     });
     let error = server.registry_as(user()).tagged(&v1()).expect_err("refused");
     assert_eq!(error.kind(), Kind::Authentication, "{error}");
@@ -306,7 +334,8 @@ fn a_redirect_to_another_host_does_not_take_the_credentials_along() {
 
 #[test]
 fn a_redirect_in_circles_ends() {
-    let server = Server::start(|_, _| answer("307 Temporary Redirect", "Location: /v2/app/x\r\n", b""));
+    let server =
+        Server::start(|_, _| answer("307 Temporary Redirect", "Location: /v2/app/x\r\n", b""));
     let error = fetch(&server.registry(), &blob(b"x")).expect_err("a circle");
     assert_eq!(error.kind(), Kind::Other, "{error}");
     assert!(server.seen().len() < 10);
@@ -418,9 +447,11 @@ fn the_fallback_list_is_written_until_our_entries_are_in() {
                     }
                 }
             }
-            (_, true, Some(bytes)) => {
-                answer("200 OK", &format!("ETag: \"1\"\r\nContent-Type: {}\r\n", media::INDEX), bytes)
-            }
+            (_, true, Some(bytes)) => answer(
+                "200 OK",
+                &format!("ETag: \"1\"\r\nContent-Type: {}\r\n", media::INDEX),
+                bytes,
+            ),
             _ => answer("404 Not Found", "", b""),
         }
     });
@@ -428,8 +459,12 @@ fn the_fallback_list_is_written_until_our_entries_are_in() {
     let subject = Digest::of(b"subject");
     let tag = registry.list(&subject, &[entry("1"), entry("2")]).expect("written");
     assert_eq!(tag, Some(Tag::fallback(&subject)));
-    assert_eq!(registry.listed(&subject).expect("listed"), [entry("theirs"), entry("1"), entry("2")]);
-    let puts: Vec<Seen> = server.seen().into_iter().filter(|seen| seen.line.starts_with("PUT")).collect();
+    assert_eq!(
+        registry.listed(&subject).expect("listed"),
+        [entry("theirs"), entry("1"), entry("2")]
+    );
+    let puts: Vec<Seen> =
+        server.seen().into_iter().filter(|seen| seen.line.starts_with("PUT")).collect();
     assert_eq!(puts.len(), 3);
     assert!(!puts[0].has("if-match") && puts[1].headers.contains("if-match: \"1\""));
 }
