@@ -44,6 +44,10 @@ pub mod media {
     pub const DEBUG_ELF: &str = "application/vnd.xpost.debuginfo.elf.v1";
     /// A Sigstore bundle, as artifact type and as layer (cosign, specs/BUNDLE_SPEC.md).
     pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    /// An SBOM in CycloneDX, as artifact type and as layer.
+    pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+    /// An SBOM in SPDX, as artifact type and as layer.
+    pub const SPDX: &str = "application/spdx+json";
 }
 
 /// The keys of annotations, and values that never change.
@@ -52,6 +56,8 @@ pub mod annotation {
     pub const TITLE: &str = "org.opencontainers.image.title";
     /// The tag of an entry in a layout's `index.json` (OCI image-spec, "Image Layout").
     pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+    /// The version of a release (OCI image-spec, "Annotations").
+    pub const VERSION: &str = "org.opencontainers.image.version";
     /// The build-id of a binary or a debug file, in hex.
     pub const BUILD_ID: &str = "dev.xpost.build-id";
     /// SHA-256 over the segments: which program a debug file belongs to.

@@ -22,6 +22,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 mod title;
+mod verify;
 
 pub use artifact::{Artifact, Blob, PlatformNode, ReferrerNode, Role, Source};
 pub use copy::{Copied, copy};
@@ -35,3 +36,4 @@ pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]
 pub use registry::{Access, Plain, Registry};
 pub use store::{MemoryStore, Store, resolve};
+pub use verify::{Trusted, Untrusted, covers};

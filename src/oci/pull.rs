@@ -154,20 +154,22 @@ pub fn files(store: &dyn Store, manifest: &Descriptor) -> Result<Vec<RemoteFile>
     }
 }
 
-/// The debug files of a platform's manifest.
+/// The files that refer to a manifest, of one artifact type: debug files, SBOMs. They are what anybody who may
+/// push says they are; only a signature tells whose.
 ///
 /// # Errors
-/// Those of the store, and those of [`files`].
-pub fn debug_files(store: &dyn Store, manifest: &Digest) -> Result<Vec<RemoteFile>, Error> {
+/// Those of the store and [`Error::BadTitle`].
+pub fn referred_files(
+    store: &dyn Store,
+    manifest: &Digest,
+    kind: &str,
+) -> Result<Vec<RemoteFile>, Error> {
     let mut found = Vec::new();
-    for Referrer { descriptor, document, .. } in
-        store::referrers(store, manifest, Some(media::DEBUG))?
-    {
+    for Referrer { descriptor, document, .. } in store::referrers(store, manifest, Some(kind))? {
         if let Document::Manifest(document) = document {
             found.extend(files_of(&descriptor.digest, &document)?);
         }
     }
-    refuse_twins(manifest, &found)?;
     Ok(found)
 }
 
@@ -297,7 +299,9 @@ pub struct Fetched {
 pub type Inspect<'a> = dyn Fn(&RemoteFile, &Path) -> Result<Option<BuildId>, String> + 'a;
 
 impl Plan {
-    /// What to fetch of a platform's manifest into `directory`.
+    /// What to fetch of a platform's manifest into `directory`: its binaries, and on request the debug files that
+    /// `accept` takes. A debug file goes into `directory`/debug, where gdb finds it by build-id, together with the
+    /// binary; without a build-id it goes beside the binary, where its debuglink finds it.
     ///
     /// # Errors
     /// Those of the store, and those of [`files`].
@@ -306,20 +310,22 @@ impl Plan {
         manifest: &Descriptor,
         directory: &Path,
         extent: Extent,
+        accept: &dyn Fn(&RemoteFile) -> bool,
     ) -> Result<Self, Error> {
         let binaries = files(store, manifest)?;
-        let mut items: Vec<Item> = binaries
-            .iter()
-            .map(|file| Item {
-                file: file.clone(),
-                place: Place::Path(directory.join(&file.title)),
-            })
-            .collect();
+        let beside =
+            |file: RemoteFile| Item { place: Place::Path(directory.join(&file.title)), file };
+        let in_tree = |file: RemoteFile| match file.build_id {
+            Some(_) => Item { file, place: Place::BuildId(directory.join("debug")) },
+            None => beside(file),
+        };
+        let mut items: Vec<Item> = binaries.iter().cloned().map(beside).collect();
         if extent == Extent::Debug {
-            let with_id = binaries.into_iter().filter(|file| file.build_id.is_some());
-            let debug = debug_files(store, &manifest.digest)?;
-            let tree = |file| Item { file, place: Place::BuildId(directory.join("debug")) };
-            items.extend(with_id.chain(debug).map(tree));
+            let mut debug = referred_files(store, &manifest.digest, media::DEBUG)?;
+            debug.retain(accept);
+            refuse_twins(&manifest.digest, &debug)?;
+            items.extend(binaries.into_iter().filter(|file| file.build_id.is_some()).map(in_tree));
+            items.extend(debug.into_iter().map(in_tree));
         }
         Ok(Self { items })
     }
