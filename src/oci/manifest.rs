@@ -316,6 +316,7 @@ impl Node {
 }
 
 /// What a document of a registry can be.
+#[expect(clippy::large_enum_variant, reason = "a handful are alive at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// A manifest: configuration and layers.
