@@ -13,6 +13,8 @@ mod dir;
 mod error;
 mod fallback;
 pub mod manifest;
+mod memory;
+mod names;
 pub mod pull;
 mod push;
 pub mod reference;
@@ -28,10 +30,11 @@ pub use copy::{Copied, copy};
 pub use dir::Layout;
 pub use error::{Error, Kind};
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
+pub use memory::MemoryStore;
 pub use push::{
     BuildIds, Event, Observer, Occupied, Options, Receipt, State, TagState, Upload, Withheld, push,
 };
 pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]
 pub use registry::{Access, Plain, Registry};
-pub use store::{MemoryStore, Store, resolve};
+pub use store::{Store, resolve};
