@@ -8,7 +8,7 @@ use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
-use super::auth::{self, Credentials, Step, TokenRequest};
+use super::auth::{self, Credentials, Login, Step, TokenRequest};
 use super::manifest::{Descriptor, MAX_MANIFEST, Node, media};
 use super::reference::{Repository, Tag};
 use super::store::{Opener, Store, checked};
@@ -60,12 +60,13 @@ pub struct Registry {
     repository: Repository,
     base: Url,
     access: Access,
-    login: Mutex<Login>,
+    login: Login,
+    session: Mutex<Session>,
 }
 
 /// What is known about who we are.
-#[derive(Debug)]
-struct Login {
+#[derive(Debug, Default)]
+struct Session {
     /// Looked up when they are first asked for.
     credentials: Option<Credentials>,
     /// What the registry accepted last.
@@ -75,7 +76,7 @@ struct Login {
 impl Registry {
     /// Opens a repository; nothing is sent yet.
     ///
-    /// Without `credentials`, those that `docker login` keeps are used when the registry asks for some.
+    /// Credentials are looked up when the registry asks for some, and not before.
     ///
     /// # Errors
     /// When there can be no client.
@@ -83,7 +84,7 @@ impl Registry {
         repository: &Repository,
         access: Access,
         plain: Plain,
-        credentials: Option<Credentials>,
+        login: Login,
         mut options: http::Options,
     ) -> Result<Self, Error> {
         let scheme =
@@ -98,8 +99,8 @@ impl Registry {
         })?;
         let http = Http::new(options)
             .map_err(|source| Error::Http { step: format!("open {repository}"), source })?;
-        let login = Mutex::new(Login { credentials, authorization: None });
-        Ok(Self { http, repository: repository.clone(), base, access, login })
+        let session = Mutex::default();
+        Ok(Self { http, repository: repository.clone(), base, access, login, session })
     }
 
     fn url(&self, path: &str) -> Result<Url, Error> {
@@ -139,8 +140,8 @@ impl Registry {
     }
 
     fn authorize(&self, request: &mut Request<'_>) {
-        let login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = login.authorization.as_ref().filter(|_| self.is_ours(&request.url)) {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = session.authorization.as_ref().filter(|_| self.is_ours(&request.url)) {
             request.headers.insert(header::AUTHORIZATION, value.clone());
         }
     }
@@ -172,16 +173,16 @@ impl Registry {
                 "the password has characters that no header takes".to_owned(),
             )
         })?;
-        self.login.lock().unwrap_or_else(PoisonError::into_inner).authorization = Some(value);
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).authorization = Some(value);
         Ok(())
     }
 
     fn credentials(&self) -> Result<Credentials, Error> {
-        let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        if login.credentials.is_none() {
-            login.credentials = Some(auth::stored(&self.repository)?);
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if session.credentials.is_none() {
+            session.credentials = Some(self.login.credentials(&self.repository)?);
         }
-        Ok(login.credentials.clone().unwrap_or(Credentials::Anonymous))
+        Ok(session.credentials.clone().unwrap_or(Credentials::Anonymous))
     }
 
     fn fetch_token(
@@ -230,8 +231,8 @@ impl Registry {
 
     /// A 401 or 403 after we said who we are.
     fn refused(&self, response: Response<'_>) -> Error {
-        let login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        let credentials = login.credentials.clone().unwrap_or(Credentials::Anonymous);
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let credentials = session.credentials.clone().unwrap_or(Credentials::Anonymous);
         self.unauthorized(&credentials, response.into_error().to_string())
     }
 
