@@ -14,6 +14,15 @@ use crate::digest::{Digest, Hashing};
 /// Opens the bytes of a blob from their beginning; called again where an upload has to be begun anew.
 pub type Opener<'a> = dyn Fn() -> Result<Box<dyn Read + 'a>, Error> + 'a;
 
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To pull.
+    Read,
+    /// To pull and to push.
+    Write,
+}
+
 /// A place for blobs, manifests and tags.
 pub trait Store {
     /// How people call it: `ghcr.io/org/app`, `oci:release`.

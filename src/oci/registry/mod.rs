@@ -11,7 +11,7 @@ use super::Error;
 use super::auth::{self, Credentials, Login, Step, TokenRequest};
 use super::manifest::{Descriptor, MAX_MANIFEST, Node, media};
 use super::reference::{Repository, Tag};
-use super::store::{Opener, Store, checked};
+use super::store::{Access, Opener, Store, checked};
 use crate::digest::Digest;
 use crate::http::header::{self, HeaderName, HeaderValue};
 use crate::http::{self, Http, Method, Proxy, Request, Response, Url};
@@ -34,15 +34,6 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 
 /// The largest answer of a token server.
 const MAX_TOKEN: u64 = 1 << 20;
-
-/// What a repository is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// To pull.
-    Read,
-    /// To pull and to push.
-    Write,
-}
 
 /// When http without TLS is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
