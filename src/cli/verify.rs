@@ -9,7 +9,7 @@ use super::failure::{Exit, Failure};
 use super::sign;
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
-use crate::oci::manifest::media;
+use crate::oci::names::media;
 use crate::oci::pull::{self, RemoteFile};
 use crate::oci::{self, Access, Reference, Store, Trusted, Untrusted};
 

@@ -4,7 +4,8 @@
 //! bundle counts for nothing. A tag is not signed, so an old release can stand under a new tag: the version in the
 //! signed index is what tells.
 
-use super::manifest::{Node, annotation};
+use super::manifest::Node;
+use super::names::annotation;
 use super::pull::{self, Published, PublishedPlatform, RemoteFile};
 use super::store::Store;
 use super::{Error, Kind};
