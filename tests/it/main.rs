@@ -11,4 +11,5 @@
 )]
 
 mod environment;
+mod readme;
 mod support;
