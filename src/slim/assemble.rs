@@ -273,7 +273,7 @@ fn payload_start(spans: &[Span]) -> u64 {
 /// The part of a span that lies in a range.
 fn clip(span: &Span, range: Range<u64>) -> Option<Span> {
     let clipped = span.range.start.max(range.start)..span.range.end.min(range.end);
-    (!clipped.is_empty()).then(|| Span { range: clipped, owner: span.owner })
+    (!clipped.is_empty()).then_some(Span { range: clipped, owner: span.owner })
 }
 
 /// The alignment of a section that is not loaded. More than a page is no alignment but a lie.

@@ -44,10 +44,10 @@ pub(super) fn unwinds_alone(elf: &Elf<'_>) -> Result<Option<SectionId>, Error> {
     covered.sort_by_key(|range| range.start);
     let alone = ranges(&debug, &bases).into_iter().any(|range| {
         let after = covered.partition_point(|other| other.start <= range.start);
-        !after
+        after
             .checked_sub(1)
             .and_then(|index| covered.get(index))
-            .is_some_and(|other| range.start < other.end)
+            .is_none_or(|other| range.start >= other.end)
     });
     Ok(alone.then_some(section.id))
 }
