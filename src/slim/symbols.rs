@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use object::elf;
 
-use super::{Error, Missing, Symbols};
-use crate::elf::{Elf, Symbol, SymbolTable};
+use super::{Decision, Error, Missing, Symbols};
+use crate::elf::{Elf, Place, Symbol, SymbolTable};
 
 /// The symbols of an input, and those of them that stay in the slim file.
 #[derive(Debug, Clone)]
@@ -26,7 +26,9 @@ impl<'data> Choice<'data> {
         let kept: Vec<_> = match symbols {
             Symbols::All => all().collect(),
             Symbols::Named(names) => {
-                let wanted: HashSet<&[u8]> = names.iter().map(String::as_bytes).collect();
+                // Nameless symbols stand for sections; nobody asks for one of those.
+                let wanted: HashSet<&[u8]> =
+                    names.iter().map(String::as_bytes).filter(|name| !name.is_empty()).collect();
                 let kept: Vec<_> = all().filter(|symbol| wanted.contains(symbol.name)).collect();
                 missing(elf, names, &kept, table.as_ref())?;
                 kept
@@ -34,6 +36,19 @@ impl<'data> Choice<'data> {
         };
         let total = table.map_or(0, |table| table.len().saturating_sub(1));
         Ok(Self { table, kept, total })
+    }
+
+    /// Lets the symbols go that are defined in sections that leave, as the nameless symbols of debug sections
+    /// are. Says whether there were any.
+    pub(super) fn leave_with(&mut self, decisions: &[Decision<'_>]) -> bool {
+        let before = self.kept.len();
+        self.kept.retain(|symbol| match symbol.place {
+            Place::Section(id) => {
+                decisions.get(id.index()).is_some_and(|decision| decision.fate.is_in_slim())
+            }
+            Place::Reserved(_) => true,
+        });
+        self.kept.len() != before
     }
 
     /// Whether any symbol stays.

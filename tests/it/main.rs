@@ -5,11 +5,13 @@
 )]
 #![expect(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stderr,
     reason = "the rules of the program, not of its tests"
 )]
 
 mod environment;
+mod layouts;
 mod readme;
 mod support;
