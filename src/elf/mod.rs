@@ -204,7 +204,8 @@ impl<'data> Elf<'data> {
     /// where it was.
     pub fn is_debug_file(&self) -> bool {
         let loads = |section: &&Section<'_>| {
-            section.is_loaded() && section.size != 0 && section.kind != elf::SHT_NOTE
+            let counts = !matches!(section.kind, elf::SHT_NOTE | elf::SHT_NULL);
+            section.is_loaded() && section.size != 0 && counts
         };
         let mut loaded = self.sections.iter().filter(loads).peekable();
         loaded.peek().is_some() && loaded.all(|section| section.kind == elf::SHT_NOBITS)

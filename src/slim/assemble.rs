@@ -270,7 +270,6 @@ fn payload_start(spans: &[Span]) -> u64 {
     }
 }
 
-<<<<<<< HEAD
 /// The parts of spans that lie in a range.
 fn within(spans: &[Span], range: Range<u64>) -> impl Iterator<Item = Span> + '_ {
     let first = spans.partition_point(|span| span.range.end <= range.start);
@@ -280,12 +279,6 @@ fn within(spans: &[Span], range: Range<u64>) -> impl Iterator<Item = Span> + '_ 
         range: span.range.start.max(range.start)..span.range.end.min(end),
         owner: span.owner,
     })
-=======
-/// The part of a span that lies in a range.
-fn clip(span: &Span, range: Range<u64>) -> Option<Span> {
-    let clipped = span.range.start.max(range.start)..span.range.end.min(range.end);
-    (!clipped.is_empty()).then_some(Span { range: clipped, owner: span.owner })
->>>>>>> oracle
 }
 
 /// The alignment of a section that is not loaded. More than a page is no alignment but a lie.

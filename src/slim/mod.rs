@@ -158,8 +158,10 @@ pub enum Error {
         /// Its length in bytes.
         len: u64,
     },
-    /// A bug in xpost, found before anything was written.
-    #[error("a bug in xpost, please report it: {0}")]
+    /// The layout breaks a law; nothing was written.
+    #[error(
+        "the slim file would not be right ({0}): the headers contradict each other, or this is a bug in xpost"
+    )]
     Broken(Broken),
 }
 

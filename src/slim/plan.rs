@@ -123,7 +123,9 @@ impl<'data> Plan<'data> {
     /// A section is either loaded or not, and a kept symbol's section stays.
     fn check_places(&self, elf: &Elf<'_>) -> Result<(), Error> {
         for section in elf.sections().iter().filter(|section| section.has_contents()) {
-            if overlaps(&section.range(), &self.loaded).is_none() {
+            // The header changes, so nothing else can be there.
+            let over_header = section.offset < elf.header_size();
+            if over_header || overlaps(&section.range(), &self.loaded).is_none() {
                 let range = section.range();
                 return Err(Error::Straddles {
                     section: section.id.0,
