@@ -202,10 +202,24 @@ impl AtomicFile {
         &self.target
     }
 
+    /// Where the bytes are until then, for a look at them before they get their name.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Puts the finished file in its place, replacing what was there.
     pub fn commit(mut self) -> Result<()> {
         self.finish()?;
         fs::rename(&self.temporary, &self.target).map_err(at("write", &self.target))
+    }
+
+    /// Puts the finished file in another place of the same file system: where a file goes may depend on what is in it.
+    pub fn commit_as(mut self, target: &Path) -> Result<()> {
+        self.finish()?;
+        if let Some(directory) = target.parent() {
+            create_dir_all(directory)?;
+        }
+        fs::rename(&self.temporary, target).map_err(at("write", target))
     }
 
     /// Puts the finished file in its place unless something is there already.

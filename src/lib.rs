@@ -9,6 +9,9 @@ pub mod digest;
 
 pub mod fs;
 
+#[cfg(feature = "net")]
+pub mod http;
+
 pub mod build_id;
 
 pub mod elf;
@@ -24,6 +27,8 @@ pub mod release;
 pub mod sbom;
 
 pub mod sign;
+
+pub mod oci;
 
 #[cfg(feature = "cli")]
 pub mod cli;

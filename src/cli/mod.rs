@@ -2,12 +2,19 @@
 //!
 //! Here and only here are the environment read, the clock, the terminal and the exit code.
 
+mod coherent;
 mod environment;
 mod failure;
+mod pull;
+mod push;
 mod sbom;
+mod shell;
+mod sign;
 mod slim;
 mod split;
+mod store;
 mod ui;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +67,12 @@ struct Global {
 enum Command {
     Slim(slim::Args),
     Sbom(sbom::Args),
+    Sign(sign::Args),
+    Push(push::Args),
+    Verify(verify::Args),
+    Pull(pull::Args),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Runs the program with the arguments of the process.
@@ -90,11 +103,17 @@ impl Command {
         match self {
             Self::Slim(args) => ("slim", slim::run(args, global, ui)),
             Self::Sbom(args) => ("sbom", sbom::run(&args, global, ui)),
+            Self::Sign(args) => ("sign", sign::run(args, global, ui)),
+            Self::Push(args) => ("push", push::run(&args, global, ui)),
+            Self::Verify(args) => ("verify", verify::run(&args, ui)),
+            Self::Pull(args) => ("pull", pull::run(&args, ui)),
+            Self::Completions(args) => ("completions", shell::completions(&args, ui)),
+            Self::Man(args) => ("man", shell::man(&args, ui)),
         }
     }
 }
 
 /// The definition of the command line, for completions and manual pages.
-pub fn command() -> clap::Command {
+fn command() -> clap::Command {
     Cli::command()
 }

@@ -117,10 +117,10 @@ impl<'data> Layout<'data> {
     /// How many bytes hold what, in file order of the first of each kind; adds up to the file's length.
     pub fn sizes(&self) -> Vec<(Holds, u64)> {
         let mut sizes: Vec<(Holds, u64)> = Vec::new();
-        let mut seen: BTreeMap<Holds, usize> = BTreeMap::new();
+        let mut rows: BTreeMap<Holds, usize> = BTreeMap::new();
         for (range, _, holds) in self.stretches() {
-            let index = *seen.entry(holds).or_insert(sizes.len());
-            match sizes.get_mut(index) {
+            let row = *rows.entry(holds).or_insert(sizes.len());
+            match sizes.get_mut(row) {
                 Some((_, size)) => *size += range.end - range.start,
                 None => sizes.push((holds, range.end - range.start)),
             }

@@ -13,4 +13,5 @@
 
 mod environment;
 mod layouts;
+mod readme;
 mod support;

@@ -1,0 +1,112 @@
+//! Whether the parts of a release belong together, before it is signed or published.
+
+use super::failure::{Exit, Failure};
+use crate::fs;
+use crate::oci::{Artifact, Node};
+use crate::release::{Product, Release};
+use crate::sbom;
+use crate::sign::{self, Statement};
+
+/// The largest bundle that is read.
+const BUNDLE_LIMIT: u64 = sign::MAX_BUNDLE_LENGTH as u64;
+
+/// Refuses companions that are not their binary's. `signing` passes over what a new signature puts right.
+pub(super) fn check(release: &Release, signing: bool) -> Result<(), Failure> {
+    let doing = if signing { "cannot sign this release" } else { "cannot publish this release" };
+    let mut failure = Failure::plain(Exit::Refused, doing);
+    for problem in release.problems.iter().filter(|problem| !(signing && problem.ends_by_signing()))
+    {
+        failure = failure.because(problem);
+    }
+    for (_, binary) in release.binaries() {
+        for sbom in &binary.sboms {
+            let path = sbom.file.path.display();
+            match sbom::subject_hash(&fs::read(&sbom.file.path)?) {
+                Some(hash) if hash == binary.file.digest => {}
+                Some(_) => {
+                    failure =
+                        failure.because(format!("{path} describes another {}", binary.file.name))
+                }
+                None => {
+                    failure = failure
+                        .because(format!("{path} does not state the hash of {}", binary.file.name))
+                }
+            }
+        }
+    }
+    if failure.reasons.is_empty() {
+        return Ok(());
+    }
+    Err(failure.hint("make the parts anew: xpost slim, then xpost sbom, then xpost sign"))
+}
+
+/// A manifest that can be signed, what a signature of it says, and the bundle that lies there.
+pub(super) struct Signable<'release> {
+    pub(super) statement: Statement,
+    pub(super) bundle: Option<&'release Product>,
+}
+
+/// The manifests of a release with their statements: the platforms, then the index.
+pub(super) fn signables<'release>(
+    release: &'release Release,
+    artifact: &Artifact,
+) -> Vec<Signable<'release>> {
+    let digest = |node: &Node| node.descriptor.digest;
+    let platforms = release.platforms.iter().zip(&artifact.platforms).map(|(of, node)| Signable {
+        statement: Statement::for_platform(digest(&node.node), of),
+        bundle: of.bundle.as_ref(),
+    });
+    let index = Signable {
+        statement: Statement::for_index(digest(&artifact.index), release),
+        bundle: release.bundle.as_ref(),
+    };
+    platforms.chain([index]).collect()
+}
+
+/// Whether anything in the release is signed.
+pub(super) fn is_signed(release: &Release) -> bool {
+    release.bundle.is_some() || release.platforms.iter().any(|platform| platform.bundle.is_some())
+}
+
+/// Refuses signatures that do not cover what they would be published with.
+pub(super) fn check_signatures(release: &Release, artifact: &Artifact) -> Result<(), Failure> {
+    if !is_signed(release) {
+        return Ok(());
+    }
+    let mut failure = Failure::plain(
+        Exit::Refused,
+        "cannot publish this release: its signatures do not cover it",
+    );
+    for Signable { statement, bundle } in signables(release, artifact) {
+        let name = statement.manifest().name.clone();
+        let Some(bundle) = bundle else {
+            failure = failure
+                .because(format!("{name} has no signature, though other manifests have one"));
+            continue;
+        };
+        match sign::coverage(&read_bundle(bundle)?) {
+            Ok(coverage) => {
+                for gap in coverage.gaps(&statement) {
+                    failure = failure.because(format!(
+                        "{} does not cover {} {}",
+                        bundle.path.display(),
+                        gap.name,
+                        gap.digest
+                    ));
+                }
+            }
+            Err(reason) => {
+                failure = failure.because(format!("{}: {reason}", bundle.path.display()))
+            }
+        }
+    }
+    if failure.reasons.is_empty() {
+        return Ok(());
+    }
+    Err(failure.hint("something changed after it was signed: run xpost sign again"))
+}
+
+/// The bytes of a bundle.
+pub(super) fn read_bundle(bundle: &Product) -> Result<Vec<u8>, Failure> {
+    Ok(fs::read_small(&bundle.path, BUNDLE_LIMIT)?)
+}

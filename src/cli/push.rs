@@ -1,0 +1,177 @@
+//! `xpost push`: publish the release.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Global;
+use super::coherent;
+use super::failure::{self, Exit, Failure};
+use super::sign::annotation;
+use super::store::{self, Reach};
+use super::ui::{self, Ui};
+use crate::oci::{self, Access, Artifact, BuildIds, Occupied, Receipt, Reference, TagState};
+use crate::release::{self, Release};
+
+/// Publish the release to a registry, or into an OCI layout directory
+///
+/// Pushes the index, one manifest for each platform with the binaries, and as referrers the debug files, SBOMs and signatures.
+/// Everything is checked before, listed and read back after, and the tag moves last. The same release gives the same digest
+/// everywhere.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  xpost push ghcr.io/org/app:v1
+  xpost push oci:release:v1                        # a directory, no registry needed")]
+pub(super) struct Args {
+    /// HOST/NAME[:TAG], or oci:DIR[:TAG]
+    #[arg(value_name = "REF")]
+    reference: Reference,
+    /// Move the tag where it points at another release
+    #[arg(long)]
+    overwrite: bool,
+    /// Move buildid- tags that point at another program's debug file
+    #[arg(long)]
+    force: bool,
+    /// An annotation of the index; of a signed release it is given to `xpost sign`
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = annotation)]
+    annotations: Vec<(String, String)>,
+    /// Show what would be published; send nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
+    let release = prepare(args, global)?;
+    coherent::check(&release, false)?;
+    let doing = || format!("cannot push to {}", args.reference);
+    let artifact = Artifact::of(&release).map_err(|error| store::failure(doing(), &error))?;
+    coherent::check_signatures(&release, &artifact)?;
+    // From here the release is whole, and every byte that will be published is known.
+    for stranger in &release.strangers {
+        ui.warn(&format!("{} is no part of the release and is not published", stranger.display()));
+    }
+    if args.dry_run {
+        let plan = contents(&release);
+        let value = json!({ "dryRun": true, "digest": artifact.index.descriptor.digest, "contents": plan_value(&release) });
+        return ui.result("push", value, &format!("{}\n{plan}", artifact.index.descriptor.digest));
+    }
+    ui.note(&format!("publishing to {}:", args.reference));
+    for line in contents(&release).lines() {
+        ui.note(line);
+    }
+    if !coherent::is_signed(&release) {
+        ui.warn("the release is not signed (xpost sign --key KEY)");
+    }
+    let target = store::open(&args.reference, Access::Write, args.reach)?;
+    let options = oci::Options {
+        occupied: if args.overwrite { Occupied::Overwrite } else { Occupied::Refuse },
+        build_ids: if args.force { BuildIds::Force } else { BuildIds::Withhold },
+    };
+    let observer = store::progress(ui, "pushed");
+    let receipt =
+        oci::push(&artifact, target.as_ref(), &args.reference.target, &options, &observer)
+            .map_err(|error| store::failure(doing(), &error))?;
+    report(&receipt, ui)
+}
+
+/// The release with the annotations that were given.
+fn prepare(args: &Args, global: &Global) -> Result<Release, Failure> {
+    let root = &global.release_dir;
+    let explain = |error| failure::release(error, root);
+    let release = release::read(root).map_err(explain)?;
+    let annotations = args.annotations.iter().cloned().collect();
+    let news =
+        args.annotations.iter().any(|(key, value)| release.annotations.get(key) != Some(value));
+    if !news {
+        return Ok(release);
+    }
+    if coherent::is_signed(&release) {
+        return Err(Failure::plain(Exit::Refused, "cannot annotate this release")
+            .because("it is signed, and the signature covers the annotations")
+            .hint("give --annotation to xpost sign, then push"));
+    }
+    if args.dry_run {
+        let mut release = release;
+        release.annotations.extend(args.annotations.iter().cloned());
+        return Ok(release);
+    }
+    release::annotate(root, &annotations).map_err(explain)?;
+    release::read(root).map_err(explain)
+}
+
+/// What will be published, for people.
+fn contents(release: &Release) -> String {
+    let mut text = String::new();
+    for (platform, binary) in release.binaries() {
+        let _ = write!(
+            text,
+            "  {platform}  {}  {}",
+            ui::safe(&binary.file.name),
+            ui::size(binary.file.size)
+        );
+        if let Some(debug) = &binary.debug {
+            let _ = write!(text, "  debug {}", ui::size(debug.size));
+        }
+        for sbom in &binary.sboms {
+            let _ = write!(text, "  {}", sbom.format.extension().trim_start_matches('.'));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn plan_value(release: &Release) -> Vec<Value> {
+    let rows = release.binaries().map(|(platform, binary)| {
+        json!({
+            "platform": platform.to_string(),
+            "name": binary.file.name,
+            "digest": binary.file.digest,
+            "size": binary.file.size,
+            "debug": binary.debug.as_ref().map(|debug| debug.digest),
+            "sboms": binary.sboms.iter().map(|sbom| sbom.file.digest).collect::<Vec<_>>(),
+        })
+    });
+    rows.collect()
+}
+
+fn report(receipt: &Receipt, ui: Ui) -> Result<(), Failure> {
+    let by_digest = format!("{}@{}", receipt.place, receipt.digest);
+    let mut text = format!("{}\n", ui::safe(&by_digest));
+    if let Some(tag) = &receipt.tag {
+        let state = match &receipt.tag_state {
+            Some(TagState::Unchanged) => "was there already".to_owned(),
+            Some(TagState::Moved { from }) => format!("moved from {from}"),
+            _ => "created".to_owned(),
+        };
+        let _ = writeln!(text, "  tag {tag} {state}");
+    }
+    let _ = writeln!(
+        text,
+        "  {} sent, {} manifests",
+        ui::size(receipt.uploaded_bytes()),
+        receipt.manifests.len()
+    );
+    let mut value = json!({ "receipt": receipt, "digest": receipt.digest, "reference": by_digest });
+    if let Some(map) = value.as_object_mut() {
+        map.insert("published".to_owned(), json!(receipt.withheld.is_empty()));
+    }
+    ui.result("push", value, &text)?;
+    if receipt.withheld.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::plain(
+        Exit::Refused,
+        "everything is published, but some debug files without their buildid- tag",
+    );
+    for withheld in &receipt.withheld {
+        let reason = format!(
+            "buildid-{} belongs to another program ({})",
+            withheld.build_id, withheld.there
+        );
+        failure = failure.because(reason);
+    }
+    Err(failure.hint("two programs share a build-id: give each its own (-Wl,--build-id), or move the tag with --force"))
+}

@@ -1,0 +1,238 @@
+//! The only way to the network: one client with time limits, size limits and patience.
+//!
+//! In goes a [`Request`], out comes a [`Response`] that is read like a file. Everything async stays in here:
+//! one worker thread moves the bytes while the caller reads, hashes and draws progress, so callers are plain
+//! functions. What always holds: an answer is read with a limit, silence ends after the idle time, credentials
+//! go to the host they were meant for and to no other, and only what can heal is tried again.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, LOCATION};
+use tokio::runtime::Runtime;
+
+pub use reqwest::header;
+pub use reqwest::{Method, StatusCode, Url};
+
+mod error;
+mod response;
+mod retry;
+mod upload;
+
+pub use error::Error;
+pub use response::{Response, shown};
+pub use retry::{Attempts, Patience};
+
+use response::Place;
+
+/// Hops that a download may be sent on; registries need one or two.
+const MAX_REDIRECTS: usize = 5;
+
+/// How long to wait, and how often to try.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// To reach the host at all.
+    pub connect_timeout: Duration,
+    /// Without a byte in either direction.
+    pub idle_timeout: Duration,
+    /// What to do about failures that may heal.
+    pub patience: Patience,
+    /// Which proxy to use.
+    pub proxy: Proxy,
+}
+
+/// Whether a proxy stands between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    /// The one that `HTTPS_PROXY` and its friends name.
+    Environment,
+    /// None: a server on this machine is never reached through another.
+    Never,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            patience: Patience::default(),
+            proxy: Proxy::Environment,
+        }
+    }
+}
+
+/// A client; connections are kept and used again.
+pub struct Http {
+    runtime: Runtime,
+    client: reqwest::Client,
+    options: Options,
+}
+
+/// What is asked of a server.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The verb.
+    pub method: Method,
+    /// Where.
+    pub url: Url,
+    /// Everything but the length.
+    pub headers: HeaderMap,
+    /// Sent whole; [`Http::upload`] streams instead.
+    pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    /// A request without headers and body.
+    pub fn new(method: Method, url: Url) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body: &[] }
+    }
+}
+
+impl Http {
+    /// A client with these limits.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no TLS roots.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Start { source: Box::new(source) })?;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("xpost/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(options.connect_timeout)
+            // Followed by hand below: where credentials may go is our decision.
+            .redirect(reqwest::redirect::Policy::none());
+        if options.proxy == Proxy::Never {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|source| Error::Start { source: Box::new(source) })?;
+        Ok(Self { runtime, client, options })
+    }
+
+    /// A fresh count of attempts, for callers whose retry is more than one request.
+    pub fn attempts(&self) -> Attempts {
+        Attempts::new(&self.options.patience)
+    }
+
+    /// Sends a request, again where a failure may heal, and follows redirects of GET and HEAD.
+    ///
+    /// Every final answer is `Ok`, a 404 too: what it means is the caller's business.
+    ///
+    /// # Errors
+    /// No connection, silence, a redirect that is not to be followed, or 408, 429, 5xx to the end.
+    pub fn send(&self, request: &Request<'_>) -> Result<Response<'_>, Error> {
+        let mut attempts = self.attempts();
+        loop {
+            let error = match self.send_once(request) {
+                Ok(response) if !retry::is_transient(response.status()) => return Ok(response),
+                Ok(response) => response.into_error(),
+                Err(error) => error,
+            };
+            if !attempts.again(&error) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn send_once(&self, request: &Request<'_>) -> Result<Response<'_>, Error> {
+        let mut request = request.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.execute(&request)?;
+            let safe = request.method == Method::GET || request.method == Method::HEAD;
+            if !(response.status().is_redirection() && safe) {
+                return Ok(response);
+            }
+            let Some(location) = response.header(LOCATION) else { return Ok(response) };
+            let target = request
+                .url
+                .join(location)
+                .map_err(|_| response.redirect("to something that is no URL"))?;
+            let allowed = follow(&request.url, &target);
+            allowed.map_err(|reason| response.redirect(reason))?;
+            if request.url.origin() != target.origin() {
+                request.headers.remove(AUTHORIZATION);
+            }
+            request.url = target;
+        }
+        Err(Place::of(&request).redirect("in circles"))
+    }
+
+    fn execute(&self, request: &Request<'_>) -> Result<Response<'_>, Error> {
+        let at = Place::of(request);
+        let mut built = self
+            .client
+            .request(request.method.clone(), request.url.clone())
+            .headers(request.headers.clone());
+        if !request.body.is_empty() {
+            built = built.body(request.body.to_vec());
+        } else if request.method == Method::POST || request.method == Method::PUT {
+            built = built.header(CONTENT_LENGTH, 0);
+        }
+        match self.within(self.options.idle_timeout, built.send()) {
+            Some(Ok(inner)) => Ok(Response::new(self, at, inner)),
+            Some(Err(source)) => Err(at.failed(source)),
+            None => Err(at.idle(self.options.idle_timeout)),
+        }
+    }
+
+    /// What the future gives, or nothing after `limit`.
+    fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        self.runtime.block_on(async { tokio::time::timeout(limit, future).await }).ok()
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Http").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Whether a download may be sent from one URL to another: never from TLS to none, and never from elsewhere to
+/// a server of this machine, which answers things that are not meant for the network.
+fn follow(from: &Url, to: &Url) -> Result<(), &'static str> {
+    match (from.scheme(), to.scheme()) {
+        ("https", "https") | ("http", "http" | "https") => {}
+        ("https", "http") => return Err("from https to http"),
+        _ => return Err("to another protocol"),
+    }
+    if is_loopback(to) && !is_loopback(from) {
+        return Err("to this machine");
+    }
+    Ok(())
+}
+
+/// Whether the URL names this machine by the names of RFC 6761, 6.3, or by a loopback address.
+pub fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(from: &str, to: &str) -> bool {
+        follow(&from.parse().expect("a URL"), &to.parse().expect("a URL")).is_ok()
+    }
+
+    #[test]
+    fn redirects_never_weaken_and_never_point_inwards() {
+        assert!(allowed("https://ghcr.io/v2/", "https://cdn.example/x"));
+        assert!(allowed("http://127.0.0.1:5000/", "http://localhost:5001/x"));
+        assert!(!allowed("https://ghcr.io/v2/", "http://ghcr.io/x"));
+        assert!(!allowed("https://ghcr.io/v2/", "https://127.0.0.1/x"));
+        assert!(!allowed("https://ghcr.io/v2/", "https://[::1]/x"));
+        assert!(!allowed("https://ghcr.io/v2/", "file:///etc/passwd"));
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        let url: Url =
+            "https://user:word@h.example:8443/v2/x?_state=secret".parse().expect("a URL");
+        assert_eq!(shown(&url), "https://h.example:8443/v2/x");
+    }
+}

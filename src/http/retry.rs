@@ -1,0 +1,127 @@
+//! Patience: which failures are tried again, how often, and how long to wait between.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use reqwest::StatusCode;
+
+use super::Error;
+
+/// How often and how long something is tried.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// Attempts in all, the first included.
+    pub attempts: u32,
+    /// Before the second attempt; doubled before each further one.
+    pub first_delay: Duration,
+    /// No waiting beyond this, counted from the first attempt.
+    pub total: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            first_delay: Duration::from_millis(400),
+            total: Duration::from_secs(180),
+        }
+    }
+}
+
+/// The attempts at one thing.
+#[derive(Debug)]
+pub struct Attempts {
+    patience: Patience,
+    started: Instant,
+    made: u32,
+}
+
+impl Attempts {
+    pub(super) fn new(patience: &Patience) -> Self {
+        Self { patience: patience.clone(), started: Instant::now(), made: 1 }
+    }
+
+    /// Whether to try again after `error`; if so, the waiting has been done.
+    pub fn again(&mut self, error: &Error) -> bool {
+        if !error.is_transient() || self.made >= self.patience.attempts {
+            return false;
+        }
+        let delay = match error {
+            Error::Status { retry_after: Some(delay), .. } => *delay,
+            _ => jittered(self.patience.first_delay * 2_u32.saturating_pow(self.made - 1)),
+        };
+        if self.started.elapsed() + delay > self.patience.total {
+            return false;
+        }
+        std::thread::sleep(delay);
+        self.made += 1;
+        true
+    }
+}
+
+pub(super) fn is_transient(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500..=599)
+}
+
+/// Between half and one and a half of `delay`, so that a crowd of clients does not come back at one moment.
+fn jittered(delay: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() % 1000;
+    delay.mul_f64(0.5 + random as f64 / 1000.0)
+}
+
+/// `Retry-After` in both forms (RFC 9110, 10.2.3): seconds, or a date.
+pub(super) fn retry_after(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return value.parse().ok().map(Duration::from_secs);
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a server's date means nothing without ours, and no output depends on how long is waited"
+    )]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(Duration::from_secs(http_date(value)?).saturating_sub(now))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` as seconds since 1970 (RFC 9110, 5.6.7, IMF-fixdate).
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut parts = text.split_once(", ")?.1.split(' ');
+    let day: u64 = parts.next()?.parse().ok()?;
+    let name = parts.next()?;
+    let month = MONTHS.iter().position(|month| *month == name)? as u64 + 1;
+    let year: u64 = parts.next()?.parse().ok()?;
+    let mut clock = parts.next()?.splitn(3, ':').map(str::parse::<u64>);
+    let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
+    let sane = (1970..10_000).contains(&year) && (1..=31).contains(&day);
+    if parts.next() != Some("GMT") || !sane || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    // Days since 1970-01-01, with the year beginning in March so that the leap day is its last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    Some(days.checked_sub(719_468)? * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_counted_from_1970() {
+        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(http_date("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800));
+        for bad in ["", "Sun", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 99 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(http_date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn retry_after_takes_seconds_and_dates() {
+        assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon"), None);
+        assert_eq!(retry_after("99999999999999999999999"), None);
+    }
+}

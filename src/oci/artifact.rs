@@ -1,0 +1,256 @@
+//! A release as the documents and blobs that are published: the graph of `ARCHITECTURE.md`, as a value.
+//!
+//! In goes a [`Release`] as it was read, out comes an [`Artifact`]: every manifest as its final bytes, every blob as
+//! the file it comes from. It is pure, and both `sign` and `push` make it, so what is signed is what is pushed.
+//! A signature is about a manifest whose digest does not depend on it: bundles are referrers like all else.
+
+use std::path::PathBuf;
+
+use super::Error;
+use super::manifest::{
+    Descriptor, EMPTY_BYTES, Index, Manifest, Node, PlatformEntry, annotation, media,
+};
+use super::reference::Tag;
+use crate::build_id::BuildId;
+use crate::digest::Digest;
+use crate::inspect::Platform;
+use crate::release::{Binary, PlatformRelease, Product, Release, Sbom};
+
+/// Everything that is published under one reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// The index: what the tag points at.
+    pub index: Node,
+    /// One manifest for each platform, in the order of the index.
+    pub platforms: Vec<PlatformNode>,
+    /// What belongs to the manifests, in the order in which it is pushed.
+    pub referrers: Vec<ReferrerNode>,
+    /// Every blob once, in the order in which it is pushed.
+    pub blobs: Vec<Blob>,
+}
+
+/// The manifest of one platform's binaries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformNode {
+    /// For which platform.
+    pub platform: Platform,
+    /// The manifest.
+    pub node: Node,
+}
+
+/// A manifest with a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferrerNode {
+    /// The digest of the manifest it belongs to.
+    pub subject: Digest,
+    /// What it is.
+    pub role: Role,
+    /// The manifest; its descriptor has type and annotations, as listings show them.
+    pub node: Node,
+}
+
+/// What a referrer is to its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// A debug file.
+    Debug {
+        /// By which it is found, where the binary has one.
+        build_id: Option<BuildId>,
+        /// Which program it belongs to.
+        load_digest: Digest,
+    },
+    /// An SBOM.
+    Sbom,
+    /// A signature.
+    Bundle,
+}
+
+/// Bytes that a layer points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// How people call it: a file name.
+    pub name: String,
+    /// Type, digest and size.
+    pub descriptor: Descriptor,
+    /// Where the bytes are.
+    pub source: Source,
+}
+
+/// Where the bytes of a blob are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In a file.
+    File(PathBuf),
+    /// Here.
+    Bytes(&'static [u8]),
+}
+
+impl Artifact {
+    /// The artifact of a release: equal releases give equal bytes.
+    ///
+    /// # Errors
+    /// [`Error::SamePlatform`] where a registry could not tell two platforms apart.
+    pub fn of(release: &Release) -> Result<Self, Error> {
+        refuse_twins(&release.platforms)?;
+        let empty = Descriptor::empty();
+        let config = Blob {
+            name: "{}".to_owned(),
+            descriptor: empty.plain(),
+            source: Source::Bytes(EMPTY_BYTES),
+        };
+        let mut parts = Parts { blobs: vec![config], referrers: Vec::new() };
+        let platforms: Vec<PlatformNode> =
+            release.platforms.iter().map(|platform| parts.platform(platform)).collect();
+
+        let mut index = Index::new(Some(media::RELEASE), platforms.iter().map(entry).collect());
+        index.annotations.clone_from(&release.annotations);
+        let index = index.to_node();
+        // From here the digests that are signed are fixed; a bundle changes none of them.
+        for (platform, of) in platforms.iter().zip(&release.platforms) {
+            parts.bundle(&platform.node, of.bundle.as_ref());
+        }
+        parts.bundle(&index, release.bundle.as_ref());
+        let Parts { blobs, referrers } = parts;
+        Ok(Self { index, platforms, referrers, blobs })
+    }
+
+    /// The manifests that are signed, the index first.
+    pub fn signed(&self) -> impl Iterator<Item = (Option<&Platform>, &Node)> {
+        let platforms =
+            self.platforms.iter().map(|platform| (Some(&platform.platform), &platform.node));
+        std::iter::once((None, &self.index)).chain(platforms)
+    }
+
+    /// All manifests in the order in which they are pushed: nothing points at what is not there yet.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        let platforms = self.platforms.iter().map(|platform| &platform.node);
+        let referrers = self.referrers.iter().map(|referrer| &referrer.node);
+        platforms.chain(std::iter::once(&self.index)).chain(referrers)
+    }
+}
+
+/// Two manifests of one platform in one index: `oras pull --platform` and others reach only the first.
+fn refuse_twins(platforms: &[PlatformRelease]) -> Result<(), Error> {
+    let mut rest = platforms.iter();
+    while let Some(one) = rest.next() {
+        let same = |other: &&PlatformRelease| one.platform.same_in_registry(&other.platform);
+        if let Some(other) = rest.clone().find(same) {
+            return Err(Error::SamePlatform {
+                platform: one.platform.to_string(),
+                first: one.platform.directory(),
+                second: other.platform.directory(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A platform's entry in the index. Neither a title (oras would take the manifest for a file of that name) nor an
+/// artifact type (skopeo 1.9 `copy -a` would rewrite the index, and its signature would be void).
+fn entry(platform: &PlatformNode) -> Descriptor {
+    let mut entry = platform.node.descriptor.plain();
+    entry.platform = Some(PlatformEntry::from(&platform.platform));
+    entry.annotations.insert(annotation::TARGET.to_owned(), platform.platform.target());
+    entry
+}
+
+/// What gathers while the manifests are made.
+struct Parts {
+    blobs: Vec<Blob>,
+    referrers: Vec<ReferrerNode>,
+}
+
+impl Parts {
+    fn platform(&mut self, release: &PlatformRelease) -> PlatformNode {
+        let mut binaries: Vec<&Binary> = release.binaries.iter().collect();
+        binaries.sort_by(|one, other| one.file.name.cmp(&other.file.name));
+        let layers = binaries.iter().map(|binary| self.binary(binary)).collect();
+        let node = Manifest::new(media::BINARY, layers).to_node();
+        for binary in binaries {
+            if let Some(debug) = &binary.debug {
+                self.debug(&node, binary, debug);
+            }
+            for sbom in &binary.sboms {
+                self.sbom(&node, sbom);
+            }
+        }
+        PlatformNode { platform: release.platform.clone(), node }
+    }
+
+    fn binary(&mut self, binary: &Binary) -> Descriptor {
+        let mut layer = self.layer(media::BINARY_ELF, &binary.file);
+        let mut note = |key: &str, value: String| layer.annotations.insert(key.to_owned(), value);
+        note(annotation::TITLE, binary.file.name.clone());
+        note(annotation::MODE, annotation::EXECUTABLE.to_owned());
+        if let Some(id) = &binary.build_id {
+            note(annotation::BUILD_ID, id.to_string());
+        }
+        layer
+    }
+
+    fn debug(&mut self, subject: &Node, binary: &Binary, debug: &Product) {
+        let mut layer = self.layer(media::DEBUG_ELF, debug);
+        layer
+            .annotations
+            .insert(annotation::LOAD_DIGEST.to_owned(), binary.load_digest.to_string());
+        if let Some(id) = &binary.build_id {
+            layer.annotations.insert(annotation::BUILD_ID.to_owned(), id.to_string());
+        }
+        // Listings of referrers show the annotations of the manifest, never those of a layer.
+        let annotations = layer.annotations.clone();
+        layer.annotations.insert(annotation::TITLE.to_owned(), debug.name.clone());
+        let mut manifest = Manifest::new(media::DEBUG, vec![layer]);
+        manifest.annotations = annotations;
+        let (build_id, load_digest) = (binary.build_id.clone(), binary.load_digest);
+        self.refer(subject, Role::Debug { build_id, load_digest }, manifest);
+    }
+
+    fn sbom(&mut self, subject: &Node, sbom: &Sbom) {
+        // Trivy takes an SBOM only where the artifact and its layer are of the same type.
+        let kind = sbom.format.media_type();
+        let mut layer = self.layer(kind, &sbom.file);
+        layer.annotations.insert(annotation::TITLE.to_owned(), sbom.file.name.clone());
+        self.refer(subject, Role::Sbom, Manifest::new(kind, vec![layer]));
+    }
+
+    fn bundle(&mut self, subject: &Node, bundle: Option<&Product>) {
+        let Some(bundle) = bundle else { return };
+        let layer = self.layer(media::BUNDLE, bundle);
+        let mut manifest = Manifest::new(media::BUNDLE, vec![layer]);
+        let mut note =
+            |key: &str, value: &str| manifest.annotations.insert(key.to_owned(), value.to_owned());
+        note(annotation::BUNDLE_CONTENT, annotation::DSSE);
+        note(annotation::BUNDLE_PREDICATE, annotation::SIGN);
+        self.refer(subject, Role::Bundle, manifest);
+    }
+
+    fn refer(&mut self, subject: &Node, role: Role, mut manifest: Manifest) {
+        manifest.subject = Some(subject.descriptor.plain());
+        let subject = subject.descriptor.digest;
+        self.referrers.push(ReferrerNode { subject, role, node: manifest.to_node() });
+    }
+
+    fn layer(&mut self, media_type: &str, file: &Product) -> Descriptor {
+        let descriptor = Descriptor::new(media_type, file.digest, file.size);
+        // Equal files of two platforms are one blob.
+        if !self.blobs.iter().any(|blob| blob.descriptor.digest == file.digest) {
+            let source = Source::File(file.path.clone());
+            self.blobs.push(Blob {
+                name: file.name.clone(),
+                descriptor: descriptor.clone(),
+                source,
+            });
+        }
+        descriptor
+    }
+}
+
+impl Role {
+    /// The tag under which it is found without a search.
+    pub fn tag(&self) -> Option<Tag> {
+        match self {
+            Self::Debug { build_id: Some(id), .. } => Some(Tag::build_id(id)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! From a registry's challenge to the `Authorization` it wants; the requests are somebody else's.
+//!
+//! In comes a `401` with its `WWW-Authenticate`, out comes the next [`Step`]: send this, or fetch a token there first.
+//! (OCI has no text on this; the protocol is Docker's, distribution/docs/spec/auth/token.md.) The rule that matters: a
+//! password goes to the registry, or to the token server that the registry names over an equally safe connection.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use docker_credential::{CredentialRetrievalError, DockerCredential};
+use serde::Deserialize;
+
+use super::{Error, Repository};
+use crate::fs;
+use crate::http::Url;
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nobody in particular.
+    Anonymous,
+    /// A user with a password or an access token.
+    Basic {
+        /// The name.
+        username: String,
+        /// The secret.
+        password: String,
+    },
+    /// A refresh token, as credential helpers hand them out.
+    IdentityToken(String),
+}
+
+/// Without the secrets.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => out.write_str("Anonymous"),
+            Self::Basic { username, .. } => write!(out, "Basic({username:?})"),
+            Self::IdentityToken(_) => out.write_str("IdentityToken"),
+        }
+    }
+}
+
+/// Where credentials come from, should a registry ask for some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// These.
+    As(Credentials),
+    /// What `docker login` keeps in this file, or in the credential helpers that it names.
+    DockerConfig(PathBuf),
+}
+
+impl Login {
+    /// The credentials for a repository.
+    ///
+    /// # Errors
+    /// [`Error::Credentials`] where there are some that cannot be used; none at all is [`Credentials::Anonymous`].
+    pub fn credentials(&self, repository: &Repository) -> Result<Credentials, Error> {
+        match self {
+            Self::As(credentials) => Ok(credentials.clone()),
+            Self::DockerConfig(file) => stored(file, repository),
+        }
+    }
+}
+
+/// A configuration with thousands of registries is smaller.
+const MAX_CONFIG: u64 = 4 << 20;
+
+fn stored(file: &Path, repository: &Repository) -> Result<Credentials, Error> {
+    let problem = |reason: String| {
+        let reason = format!("{}: {reason}", file.display());
+        Error::Credentials { registry: repository.host().to_owned(), reason }
+    };
+    let config = match fs::read_small(file, MAX_CONFIG) {
+        Err(error) if error.is_not_found() => return Ok(Credentials::Anonymous),
+        config => config?,
+    };
+    match docker_credential::get_credential_from_reader(
+        config.as_slice(),
+        repository.credentials_key(),
+    ) {
+        Ok(DockerCredential::UsernamePassword(username, password)) => {
+            Ok(Credentials::Basic { username, password })
+        }
+        Ok(DockerCredential::IdentityToken(token)) => Ok(Credentials::IdentityToken(token)),
+        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(Credentials::Anonymous),
+        // What docker-credential-* say for a registry they do not know (docker-credential-helpers, credentials/error.go).
+        Err(CredentialRetrievalError::HelperFailure { stdout, .. })
+            if stdout.contains("credentials not found") =>
+        {
+            Ok(Credentials::Anonymous)
+        }
+        // Its output may hold a secret.
+        Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
+            Err(problem(format!("{helper} failed")))
+        }
+        Err(CredentialRetrievalError::ConfigReadError) => {
+            Err(problem("not the JSON of a docker configuration".to_owned()))
+        }
+        Err(error) => Err(problem(error.to_string())),
+    }
+}
+
+/// What a registry asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
+    /// Name and password with every request (RFC 7617).
+    Basic,
+    /// A token from somewhere (RFC 6750).
+    Bearer {
+        /// Where tokens are.
+        realm: String,
+        /// How the registry calls itself there.
+        service: Option<String>,
+        /// What the token has to allow.
+        scope: Option<String>,
+    },
+}
+
+/// The challenges of a `WWW-Authenticate` header that we understand (RFC 9110, 11.6.1).
+pub fn challenges(header: &str) -> Vec<Challenge> {
+    let mut found = Vec::new();
+    let mut rest = header;
+    while let Some((word, after)) = token(rest.trim_start_matches([' ', '\t', ','])) {
+        let mut parameters = Vec::new();
+        rest = after;
+        while let Some((name, value, after)) = parameter(rest.trim_start_matches([' ', '\t', ',']))
+        {
+            parameters.push((name.to_ascii_lowercase(), value));
+            rest = after;
+        }
+        let take = |name: &str| {
+            parameters.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
+        };
+        if word.eq_ignore_ascii_case("basic") {
+            found.push(Challenge::Basic);
+        } else if word.eq_ignore_ascii_case("bearer")
+            && let Some(realm) = take("realm")
+        {
+            found.push(Challenge::Bearer { realm, service: take("service"), scope: take("scope") });
+        }
+    }
+    found
+}
+
+fn token(text: &str) -> Option<(&str, &str)> {
+    let is_token = |character: char| {
+        character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character)
+    };
+    let end = text.find(|character| !is_token(character)).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
+}
+
+fn parameter(text: &str) -> Option<(&str, String, &str)> {
+    let (name, rest) = token(text)?;
+    let rest = rest.trim_start().strip_prefix('=')?.trim_start();
+    let Some(quoted) = rest.strip_prefix('"') else {
+        let (value, rest) = token(rest)?;
+        return Some((name, value.to_owned(), rest));
+    };
+    let mut value = String::new();
+    let mut characters = quoted.char_indices();
+    while let Some((position, character)) = characters.next() {
+        match character {
+            '"' => return Some((name, value, quoted.get(position + 1..)?)),
+            '\\' => value.push(characters.next()?.1),
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+/// What to do about a challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Ask again with this `Authorization`.
+    Authorize(String),
+    /// Fetch a token first.
+    FetchToken(TokenRequest),
+}
+
+/// A request for a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// Where.
+    pub url: Url,
+    /// Who asks.
+    pub authorization: Option<String>,
+    /// The body of a POST; without one it is a GET.
+    pub form: Option<String>,
+}
+
+/// The answer to a `401`.
+///
+/// `safe` says that the registry is spoken to over TLS: then so must be its token server.
+///
+/// # Errors
+/// Why these credentials cannot answer these challenges, as a sentence.
+pub fn answer(
+    challenges: &[Challenge],
+    credentials: &Credentials,
+    scope: &str,
+    safe: bool,
+) -> Result<Step, String> {
+    let bearer = challenges.iter().find_map(|challenge| match challenge {
+        Challenge::Bearer { realm, service, scope } => Some((realm, service, scope)),
+        Challenge::Basic => None,
+    });
+    if let Some((realm, service, asked)) = bearer {
+        let mut url: Url =
+            realm.parse().map_err(|_| "its token server has no valid URL".to_owned())?;
+        if url.scheme() != "https" && (safe || url.scheme() != "http") {
+            return Err(format!(
+                "its token server is not reached over https ({})",
+                crate::http::shown(&url)
+            ));
+        }
+        // The scope that the registry asks for can be narrower than what we are about to do, or about another thing.
+        let mut scopes = vec![scope];
+        scopes.extend(asked.as_deref().filter(|asked| resource(asked) != resource(scope)));
+        return Ok(Step::FetchToken(token_request(
+            &mut url,
+            service.as_deref(),
+            &scopes,
+            credentials,
+        )));
+    }
+    if !challenges.contains(&Challenge::Basic) {
+        return Err("it asks for credentials in a way that is not known".to_owned());
+    }
+    match credentials {
+        Credentials::Basic { username, password } => Ok(Step::Authorize(basic(username, password))),
+        Credentials::IdentityToken(_) => {
+            Err("it wants a password, and there is only a token".to_owned())
+        }
+        Credentials::Anonymous => Err("it wants a password, and there is none".to_owned()),
+    }
+}
+
+/// `repository:name` of `repository:name:pull`.
+fn resource(scope: &str) -> &str {
+    scope.rsplit_once(':').map_or(scope, |(resource, _)| resource)
+}
+
+fn token_request(
+    url: &mut Url,
+    service: Option<&str>,
+    scopes: &[&str],
+    credentials: &Credentials,
+) -> TokenRequest {
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    pairs.extend(service.map(|service| ("service", service)));
+    if let Credentials::IdentityToken(token) = credentials {
+        // distribution/docs/spec/auth/oauth.md
+        let scope = scopes.join(" ");
+        pairs.extend([
+            ("grant_type", "refresh_token"),
+            ("client_id", "xpost"),
+            ("refresh_token", token),
+        ]);
+        pairs.push(("scope", &scope));
+        let mut form = url.clone();
+        form.set_query(None);
+        let form = form
+            .query_pairs_mut()
+            .extend_pairs(pairs)
+            .finish()
+            .query()
+            .unwrap_or_default()
+            .to_owned();
+        return TokenRequest { url: url.clone(), authorization: None, form: Some(form) };
+    }
+    pairs.extend(scopes.iter().map(|scope| ("scope", *scope)));
+    url.query_pairs_mut().extend_pairs(pairs);
+    let authorization = match credentials {
+        Credentials::Basic { username, password } => Some(basic(username, password)),
+        _ => None,
+    };
+    TokenRequest { url: url.clone(), authorization, form: None }
+}
+
+fn basic(username: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
+}
+
+/// The `Authorization` in a token server's answer; `None` for an answer without a usable token.
+pub fn authorization_of(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        token: Option<String>,
+        access_token: Option<String>,
+    }
+    let Answer { token, access_token } = serde_json::from_slice(body).ok()?;
+    let token = token.or(access_token).filter(|token| !token.is_empty())?;
+    token.bytes().all(|byte| byte.is_ascii_graphic()).then(|| format!("Bearer {token}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HUB: &str = concat!(
+        r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io","#,
+        r#"scope="repository:library/alpine:pull",error="insufficient_scope""#
+    );
+    const SCOPE: &str = "repository:library/alpine:pull,push";
+
+    fn user() -> Credentials {
+        Credentials::Basic { username: "u".to_owned(), password: "p:w".to_owned() }
+    }
+
+    fn step(header: &str, credentials: &Credentials) -> Result<Step, String> {
+        answer(&challenges(header), credentials, SCOPE, true)
+    }
+
+    fn request(header: &str, credentials: &Credentials) -> TokenRequest {
+        match step(header, credentials).expect("a step") {
+            Step::FetchToken(request) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn challenges_are_read_as_the_rfc_writes_them() {
+        assert_eq!(challenges(r#"Basic realm="a, Bearer b=\"c\"""#), [Challenge::Basic]);
+        assert_eq!(challenges("Negotiate, Basic"), [Challenge::Basic]);
+        assert_eq!(challenges(r#"bEARER  REALM = x , Basic realm="y""#).len(), 2);
+        for bad in [
+            "",
+            ",,,",
+            "\"",
+            "Bearer",
+            "Bearer realm",
+            r#"Bearer realm="x"#,
+            "=",
+            "é",
+            "Bearer service=x",
+        ] {
+            assert_eq!(challenges(bad), [], "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_asked_for_what_we_are_about_to_do() {
+        let anonymous = request(HUB, &Credentials::Anonymous);
+        assert_eq!(
+            anonymous.url.as_str(),
+            concat!(
+                "https://auth.docker.io/token?service=registry.docker.io",
+                "&scope=repository%3Alibrary%2Falpine%3Apull%2Cpush"
+            )
+        );
+        assert_eq!(anonymous.authorization, None);
+        assert_eq!(request(HUB, &user()).authorization.as_deref(), Some("Basic dTpwOnc="));
+    }
+
+    #[test]
+    fn an_identity_token_is_posted_and_not_shown_in_a_url() {
+        let request = request(HUB, &Credentials::IdentityToken("s&cret".to_owned()));
+        assert!(!request.url.as_str().contains("cret"));
+        assert!(request.form.is_some_and(|form| form.contains("refresh_token=s%26cret")));
+    }
+
+    #[test]
+    fn a_password_never_leaves_tls() {
+        let plain = r#"Bearer realm="http://auth.example/token""#;
+        assert!(step(plain, &user()).is_err());
+        assert!(answer(&challenges(plain), &user(), SCOPE, false).is_ok());
+        assert!(
+            answer(&challenges(r#"Bearer realm="file:///etc/passwd""#), &user(), SCOPE, false)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn without_a_password_basic_has_no_answer() {
+        assert_eq!(step("Basic", &user()), Ok(Step::Authorize("Basic dTpwOnc=".to_owned())));
+        assert!(step("Basic", &Credentials::Anonymous).is_err());
+        assert!(step("Negotiate", &user()).is_err());
+    }
+
+    #[test]
+    fn a_token_that_could_break_a_header_is_none() {
+        assert_eq!(authorization_of(br#"{"token":"abc"}"#).as_deref(), Some("Bearer abc"));
+        assert_eq!(
+            authorization_of(br#"{"access_token":"abc","expires_in":60}"#).as_deref(),
+            Some("Bearer abc")
+        );
+        for bad in [r#"{}"#, r#"{"token":""}"#, r#"{"token":"a\r\nb"}"#, "<html>", "[]"] {
+            assert_eq!(authorization_of(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    fn of_config(config: &str, reference: &str) -> Result<Credentials, Error> {
+        let home = tempfile::tempdir().expect("a directory");
+        let file = home.path().join("config.json");
+        fs::write(&file, fs::Mode::Secret, config.as_bytes()).expect("written");
+        let reference: crate::oci::Reference = reference.parse().expect("a reference");
+        let crate::oci::Location::Registry(repository) = reference.location else {
+            panic!("a registry")
+        };
+        Login::DockerConfig(file).credentials(&repository)
+    }
+
+    #[test]
+    fn a_docker_configuration_says_who_we_are() {
+        let config = r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpwOnc="},"a.example":{"identitytoken":"t"}}}"#;
+        assert_eq!(of_config(config, "docker.io/app").ok(), Some(user()));
+        assert_eq!(
+            of_config(config, "a.example/app").ok(),
+            Some(Credentials::IdentityToken("t".to_owned()))
+        );
+        assert_eq!(of_config(config, "b.example/app").ok(), Some(Credentials::Anonymous));
+        let none = Login::DockerConfig("/nowhere/config.json".into());
+        let reference: crate::oci::Reference = "a.example/app".parse().expect("a reference");
+        let crate::oci::Location::Registry(repository) = reference.location else {
+            panic!("a registry")
+        };
+        assert_eq!(none.credentials(&repository).ok(), Some(Credentials::Anonymous));
+    }
+
+    #[test]
+    fn a_broken_configuration_is_not_taken_for_none() {
+        for broken in
+            ["{", r#"{"auths":{"a.example":{"auth":"!"}}}"#, r#"{"credsStore":"no-such-helper"}"#]
+        {
+            let error = of_config(broken, "a.example/app").expect_err(broken);
+            assert!(matches!(error, Error::Credentials { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        assert_eq!(format!("{:?}", user()), r#"Basic("u")"#);
+    }
+}

@@ -1,0 +1,306 @@
+//! What can go wrong between a release and a store.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::digest::Digest;
+use crate::fs;
+
+/// A failed step. [`Error::kind`] says which family it is of.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A local file.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// A request to a registry.
+    #[cfg(feature = "net")]
+    #[error("cannot {step}")]
+    Http {
+        /// What was being done, as a verb and its object.
+        step: String,
+        /// Which request failed, and how.
+        #[source]
+        source: crate::http::Error,
+    },
+    /// A stream of bytes broke for a reason that is not one of the others.
+    #[error("cannot {step}")]
+    Stream {
+        /// What was being done, as a verb and its object.
+        step: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The registry wants to know who asks, or does not like the answer.
+    #[error("{registry} refuses access to {repository}: {reason}")]
+    Unauthorized {
+        /// The host.
+        registry: String,
+        /// The repository there.
+        repository: String,
+        /// What was tried and what came back.
+        reason: String,
+    },
+    /// The credentials cannot be used as they are stored.
+    #[error("cannot use the credentials for {registry}: {reason}")]
+    Credentials {
+        /// The host.
+        registry: String,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// Something is not there.
+    #[error("{place} has no {what}")]
+    NotFound {
+        /// A tag, a digest, a platform.
+        what: String,
+        /// The store.
+        place: String,
+    },
+    /// The release has nothing for this platform.
+    #[error("nothing for {wanted} (there is {})", available.join(", "))]
+    NoPlatform {
+        /// The platform asked for.
+        wanted: String,
+        /// The platforms of the release.
+        available: Vec<String>,
+    },
+    /// The tag belongs to another release.
+    #[error("{place}:{tag} is already {there}, and this release is {ours}")]
+    Occupied {
+        /// The store.
+        place: String,
+        /// The tag.
+        tag: String,
+        /// What it points at.
+        there: Digest,
+        /// What it would point at.
+        ours: Digest,
+    },
+    /// A registry could not tell two platforms of the release apart.
+    #[error("{first} and {second} are both {platform} for a registry")]
+    SamePlatform {
+        /// What a registry sees.
+        platform: String,
+        /// The directory of one.
+        first: String,
+        /// The directory of the other.
+        second: String,
+    },
+    /// The reference names a digest, and what is to be published has another.
+    #[error("the reference says {stated}, and this release is {ours}")]
+    OtherDigest {
+        /// In the reference.
+        stated: Digest,
+        /// Of the release.
+        ours: Digest,
+    },
+    /// A directory that is something else than an OCI layout.
+    #[error("{} is no OCI layout: {reason}", directory.display())]
+    NoLayout {
+        /// The directory.
+        directory: PathBuf,
+        /// How it shows.
+        reason: String,
+    },
+    /// A directory that holds other things, where a layout was to be made.
+    #[error("{} is not empty and no OCI layout: nothing was written there", directory.display())]
+    OccupiedDirectory {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// Something that is planned and not built.
+    #[error("{what} is not supported yet: {instead}")]
+    NotYet {
+        /// What it would be.
+        what: &'static str,
+        /// What works today.
+        instead: &'static str,
+    },
+    /// A reference that does not say enough.
+    #[error("{reference} names neither a tag nor a digest")]
+    NoTag {
+        /// As given.
+        reference: String,
+    },
+    /// A layout with several releases, and nothing says which.
+    #[error("{place} holds several releases ({}): say which", names.join(", "))]
+    SeveralReleases {
+        /// The layout.
+        place: String,
+        /// Their tags and digests.
+        names: Vec<String>,
+    },
+    /// Bytes that are not the ones they should be.
+    #[error("{what}: the digest should be {expected} and is {found}")]
+    WrongDigest {
+        /// What was read.
+        what: String,
+        /// As promised.
+        expected: Digest,
+        /// As it is.
+        found: Digest,
+    },
+    /// More or fewer bytes than promised.
+    #[error("{what}: the size should be {expected} bytes and is {found}")]
+    WrongSize {
+        /// What was read.
+        what: String,
+        /// As promised.
+        expected: u64,
+        /// As far as it was read.
+        found: u64,
+    },
+    /// Larger than is ever needed.
+    #[error("{what} has {size} bytes, more than the {limit} that are read")]
+    TooLarge {
+        /// What was to be read.
+        what: String,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A document that is not what it has to be.
+    #[error("{what} is malformed: {reason}")]
+    Malformed {
+        /// The document.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file name from a registry that is not used as one.
+    #[error("{manifest}: {title:?} is no file name to write to: {reason}")]
+    BadTitle {
+        /// Where it stands.
+        manifest: Digest,
+        /// The name.
+        title: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The caller's check said no to a downloaded file.
+    #[error("{title} is not what the registry says it is: {reason}")]
+    Rejected {
+        /// The file's name.
+        title: String,
+        /// What the check said.
+        reason: String,
+    },
+    /// Published, and yet not to be found.
+    #[error(
+        "{place} does not list {missing} of the {expected} referrers of {subject} after they were pushed"
+    )]
+    NotListed {
+        /// The store.
+        place: String,
+        /// The manifest they belong to.
+        subject: Digest,
+        /// How many are missing.
+        missing: usize,
+        /// How many were pushed.
+        expected: usize,
+    },
+}
+
+/// The families of errors, one exit code each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The request makes no sense as it stands.
+    Usage,
+    /// A check said no; nothing is broken.
+    Refused,
+    /// It is not there.
+    NotFound,
+    /// Who asks is not allowed to.
+    Authentication,
+    /// It may work a little later.
+    Network,
+    /// Bytes are not what they should be.
+    Damaged,
+    /// Everything else.
+    Other,
+}
+
+impl Error {
+    /// Which family the error is of.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::File(error) if error.is_not_found() => Kind::NotFound,
+            #[cfg(feature = "net")]
+            Self::Http { source, .. } => match source.status() {
+                Some(401 | 403) => Kind::Authentication,
+                Some(404) => Kind::NotFound,
+                _ if source.is_transient() => Kind::Network,
+                _ if matches!(source, crate::http::Error::TooLarge { .. }) => Kind::Damaged,
+                _ => Kind::Other,
+            },
+            Self::File(_) | Self::Stream { .. } | Self::NotListed { .. } | Self::NotYet { .. } => {
+                Kind::Other
+            }
+            Self::Unauthorized { .. } | Self::Credentials { .. } => Kind::Authentication,
+            Self::NotFound { .. } | Self::NoPlatform { .. } => Kind::NotFound,
+            Self::Occupied { .. }
+            | Self::SamePlatform { .. }
+            | Self::OtherDigest { .. }
+            | Self::OccupiedDirectory { .. } => Kind::Refused,
+            Self::NoTag { .. } | Self::SeveralReleases { .. } => Kind::Usage,
+            Self::NoLayout { .. }
+            | Self::WrongDigest { .. }
+            | Self::WrongSize { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::BadTitle { .. }
+            | Self::Rejected { .. } => Kind::Damaged,
+        }
+    }
+
+    /// What to do about it, where that is clear.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unauthorized { registry, .. } => {
+                Some(format!("docker login {registry} keeps credentials where they are looked for"))
+            }
+            Self::Occupied { .. } => {
+                Some("choose another tag, or move this one with --overwrite".to_owned())
+            }
+            Self::OccupiedDirectory { .. } => {
+                Some("name a directory that is empty or new".to_owned())
+            }
+            Self::NoTag { .. } => {
+                Some("add a tag or a digest, as in ghcr.io/org/app:v1".to_owned())
+            }
+            Self::SamePlatform { .. } => Some("publish them under two references".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The error that a failed stream carries, or the stream's own; `step` is what was being done.
+    ///
+    /// Readers of this module hand on their own errors inside an [`io::Error`]; this takes them out again.
+    pub(super) fn of_stream(error: io::Error, step: impl FnOnce() -> String) -> Self {
+        if !error.get_ref().is_some_and(is_ours) {
+            return Self::Stream { step: step(), source: error };
+        }
+        let boxed = error.into_inner().unwrap_or_else(|| "lost".into());
+        let boxed = match boxed.downcast::<Self>() {
+            Ok(ours) => return *ours,
+            Err(other) => other,
+        };
+        #[cfg(feature = "net")]
+        let boxed = match boxed.downcast::<crate::http::Error>() {
+            Ok(source) => return Self::Http { step: step(), source: *source },
+            Err(other) => other,
+        };
+        Self::Stream { step: step(), source: io::Error::other(boxed) }
+    }
+}
+
+fn is_ours(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    #[cfg(feature = "net")]
+    if error.is::<crate::http::Error>() {
+        return true;
+    }
+    error.is::<Error>()
+}

@@ -1,0 +1,408 @@
+//! Reads a release back from a store: which manifests there are, which files, and the files themselves.
+//!
+//! A reference is resolved once; from then on everything goes by digest. [`Plan`] says what would be fetched and
+//! where it would go, so a caller can verify signatures and hold every file against them before a byte is written;
+//! [`Plan::fetch`] then writes all files or none. Nothing that a registry says is believed: names are checked to stay in
+//! their directory, bytes are checked against their digests, and a debug file goes where its own build-id note says.
+
+use std::path::{Path, PathBuf};
+
+use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry, annotation, media};
+use super::push::{Event, Observer, State};
+use super::store::{self, Referrer, Store};
+use super::{Error, title};
+use crate::build_id::BuildId;
+use crate::digest::Digest;
+use crate::fs::{self, AtomicFile, Mode};
+
+/// More manifests in one index than this are not looked at: there are about 60 platforms in all.
+const MAX_PLATFORMS: usize = 500;
+
+/// The largest bundle that is read; one with 400 subjects has 60 KB.
+const MAX_BUNDLE: u64 = 8 << 20;
+
+/// More bundles of one manifest than this are not looked at.
+const MAX_BUNDLES: usize = 200;
+
+/// What a reference turned out to be.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The index, or the manifest of one platform where the reference names that.
+    pub root: Node,
+    /// The annotations of the root.
+    pub annotations: super::manifest::Annotations,
+    /// Its platforms, in its order.
+    pub platforms: Vec<PublishedPlatform>,
+}
+
+/// One platform of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedPlatform {
+    /// As the index states it; `None` where the reference named the manifest itself.
+    pub platform: Option<PlatformEntry>,
+    /// The target triple, where it is stated.
+    pub target: Option<String>,
+    /// The manifest.
+    pub descriptor: Descriptor,
+}
+
+impl Published {
+    /// Looks a node over, as it was resolved.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a document that is none or has too many entries.
+    pub fn of(root: Node) -> Result<Self, Error> {
+        let document = root.document()?;
+        let annotations = document.annotations().clone();
+        let platforms = match &document {
+            Document::Manifest(_) => {
+                vec![PublishedPlatform {
+                    platform: None,
+                    target: None,
+                    descriptor: root.descriptor.plain(),
+                }]
+            }
+            Document::Index(index) if index.manifests.len() > MAX_PLATFORMS => {
+                let reason = format!("{} manifests in one index", index.manifests.len());
+                return Err(Error::Malformed { what: root.descriptor.digest.to_string(), reason });
+            }
+            Document::Index(index) => index.manifests.iter().map(PublishedPlatform::of).collect(),
+        };
+        Ok(Self { root, annotations, platforms })
+    }
+
+    /// The platform that is asked for: a variant counts only where it is named.
+    ///
+    /// # Errors
+    /// [`Error::NoPlatform`], with those there are.
+    pub fn platform(&self, wanted: &PlatformEntry) -> Result<&PublishedPlatform, Error> {
+        let fits = |entry: &&PublishedPlatform| match &entry.platform {
+            None => true,
+            Some(platform) => {
+                let variant = wanted.variant.is_none() || wanted.variant == platform.variant;
+                platform.os == wanted.os && platform.architecture == wanted.architecture && variant
+            }
+        };
+        // What is asked for without a variant is best answered by a build without one, which runs everywhere.
+        let plain = |entry: &&PublishedPlatform| {
+            entry.platform.as_ref().is_none_or(|platform| platform.variant == wanted.variant)
+        };
+        let mut fitting = self.platforms.iter().filter(fits);
+        fitting.clone().find(plain).or_else(|| fitting.next()).ok_or_else(|| Error::NoPlatform {
+            wanted: wanted.to_string(),
+            available: self.platforms.iter().map(PublishedPlatform::to_string).collect(),
+        })
+    }
+}
+
+impl PublishedPlatform {
+    fn of(entry: &Descriptor) -> Self {
+        Self {
+            platform: entry.platform.clone(),
+            target: entry.annotations.get(annotation::TARGET).cloned(),
+            descriptor: entry.plain(),
+        }
+    }
+}
+
+impl std::fmt::Display for PublishedPlatform {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.platform {
+            Some(platform) => platform.fmt(out),
+            None => self.descriptor.digest.fmt(out),
+        }
+    }
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A program.
+    Binary,
+    /// A debug file.
+    Debug,
+    /// Anything else.
+    Other,
+}
+
+/// A file as its manifest describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Its name: a plain file name, checked.
+    pub title: String,
+    /// Type, digest and size.
+    pub descriptor: Descriptor,
+    /// What it is.
+    pub content: Content,
+    /// The build-id that the registry states: a hint.
+    pub build_id: Option<BuildId>,
+    /// The program that the registry says it belongs to: a hint.
+    pub load_digest: Option<Digest>,
+}
+
+/// The files of a manifest, in its order.
+///
+/// # Errors
+/// [`Error::BadTitle`] for a layer whose name cannot be a file's, or that has another's name.
+pub fn files(store: &dyn Store, manifest: &Descriptor) -> Result<Vec<RemoteFile>, Error> {
+    match store::load(store, manifest)?.document()? {
+        Document::Manifest(document) => files_of(&manifest.digest, &document),
+        Document::Index(_) => Err(Error::Malformed {
+            what: manifest.digest.to_string(),
+            reason: "an index, where the manifest of a platform should be".to_owned(),
+        }),
+    }
+}
+
+/// The files that refer to a manifest, of one artifact type: debug files, SBOMs. They are what anybody who may
+/// push says they are; only a signature tells whose.
+///
+/// # Errors
+/// Those of the store and [`Error::BadTitle`].
+pub fn referred_files(
+    store: &dyn Store,
+    manifest: &Digest,
+    kind: &str,
+) -> Result<Vec<RemoteFile>, Error> {
+    let mut found = Vec::new();
+    for Referrer { descriptor, document, .. } in store::referrers(store, manifest, Some(kind))? {
+        if let Document::Manifest(document) = document {
+            found.extend(files_of(&descriptor.digest, &document)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The debug file that is tagged with a build-id, if there is one. What it really is, its own note says.
+///
+/// # Errors
+/// Those of the store, and those of [`files`].
+pub fn debug_file_of(store: &dyn Store, id: &BuildId) -> Result<Option<RemoteFile>, Error> {
+    let Some(node) = store.tagged(&super::Tag::build_id(id))? else { return Ok(None) };
+    match node.document()? {
+        Document::Manifest(manifest) if manifest.kind() == media::DEBUG => {
+            Ok(files_of(&node.descriptor.digest, &manifest)?.into_iter().next())
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The Sigstore bundles of a manifest, as they were published. Those that cannot be one are passed over: a
+/// broken bundle proves nothing and takes nothing away.
+///
+/// # Errors
+/// Those of the store.
+pub fn signatures(store: &dyn Store, manifest: &Digest) -> Result<Vec<Vec<u8>>, Error> {
+    let mut bundles = Vec::new();
+    for referrer in
+        store::referrers(store, manifest, Some(media::BUNDLE))?.into_iter().take(MAX_BUNDLES)
+    {
+        let Document::Manifest(document) = referrer.document else { continue };
+        let [layer] = document.layers.as_slice() else { continue };
+        if layer.media_type != media::BUNDLE {
+            continue;
+        }
+        match store::small_blob(store, layer, MAX_BUNDLE) {
+            Ok(bytes) => bundles.push(bytes),
+            Err(error)
+                if error.kind() == super::Kind::Damaged
+                    || error.kind() == super::Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bundles)
+}
+
+fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<RemoteFile>, Error> {
+    let mut files = Vec::new();
+    for layer in &document.layers {
+        let Some(title) = layer.annotations.get(annotation::TITLE) else { continue };
+        if let Some(reason) = title::problem(title) {
+            return Err(Error::BadTitle { manifest: *manifest, title: title.clone(), reason });
+        }
+        let stated = |key: &str| layer.annotations.get(key);
+        files.push(RemoteFile {
+            title: title.clone(),
+            descriptor: layer.plain(),
+            content: match layer.media_type.as_str() {
+                media::BINARY_ELF => Content::Binary,
+                media::DEBUG_ELF => Content::Debug,
+                _ => Content::Other,
+            },
+            build_id: stated(annotation::BUILD_ID).and_then(|id| id.parse().ok()),
+            load_digest: stated(annotation::LOAD_DIGEST).and_then(|digest| digest.parse().ok()),
+        });
+    }
+    refuse_twins(manifest, &files)?;
+    Ok(files)
+}
+
+fn refuse_twins(manifest: &Digest, files: &[RemoteFile]) -> Result<(), Error> {
+    let mut rest = files.iter();
+    while let Some(file) = rest.next() {
+        let twin = rest.clone().find(|other| other.title == file.title);
+        if twin.is_some_and(|twin| twin.descriptor != file.descriptor) {
+            let (title, reason) = (file.title.clone(), "two files have it");
+            return Err(Error::BadTitle { manifest: *manifest, title, reason });
+        }
+    }
+    Ok(())
+}
+
+/// Which files go where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// In the order in which they are fetched.
+    pub items: Vec<Item>,
+}
+
+/// One file and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The file.
+    pub file: RemoteFile,
+    /// Where it goes.
+    pub place: Place,
+}
+
+/// Where a file goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// To this path.
+    Path(PathBuf),
+    /// Into `.build-id` below this directory, under the id that the file itself has.
+    BuildId(PathBuf),
+}
+
+/// What a plan covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The binaries.
+    Binaries,
+    /// And what a debugger wants: `debug/.build-id/xx/yyyy.debug`, and the binary itself as `…/yyyy`, by which gdb
+    /// finds the program of a core.
+    Debug,
+}
+
+/// A file that was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What was fetched.
+    pub file: RemoteFile,
+    /// The build-id of its own note.
+    pub build_id: Option<BuildId>,
+}
+
+/// The caller's look at a file before it gets its name: the build-id of its note, or why it is refused.
+pub type Inspect<'a> = dyn Fn(&RemoteFile, &Path) -> Result<Option<BuildId>, String> + 'a;
+
+impl Plan {
+    /// What to fetch of a platform's manifest into `directory`: its binaries, and on request the debug files that
+    /// `accept` takes. A debug file goes into `directory`/debug, where gdb finds it by build-id, together with the
+    /// binary; without a build-id it goes beside the binary, where its debuglink finds it.
+    ///
+    /// # Errors
+    /// Those of the store, and those of [`files`].
+    pub fn new(
+        store: &dyn Store,
+        manifest: &Descriptor,
+        directory: &Path,
+        extent: Extent,
+        accept: &dyn Fn(&RemoteFile) -> bool,
+    ) -> Result<Self, Error> {
+        let binaries = files(store, manifest)?;
+        let beside =
+            |file: RemoteFile| Item { place: Place::Path(directory.join(&file.title)), file };
+        let in_tree = |file: RemoteFile| match file.build_id {
+            Some(_) => Item { file, place: Place::BuildId(directory.join("debug")) },
+            None => beside(file),
+        };
+        let mut items: Vec<Item> = binaries.iter().cloned().map(beside).collect();
+        if extent == Extent::Debug {
+            let mut debug = referred_files(store, &manifest.digest, media::DEBUG)?;
+            debug.retain(accept);
+            refuse_twins(&manifest.digest, &debug)?;
+            items.extend(binaries.into_iter().filter(|file| file.build_id.is_some()).map(in_tree));
+            items.extend(debug.into_iter().map(in_tree));
+        }
+        Ok(Self { items })
+    }
+
+    /// Fetches all files; each appears under its name only when all have been read, checked and inspected.
+    ///
+    /// # Errors
+    /// Those of the store and of writing; [`Error::Rejected`] where `inspect` says no, or where a file without
+    /// build-id, or with another one than stated, was to go into a `.build-id` tree.
+    pub fn fetch(
+        &self,
+        store: &dyn Store,
+        inspect: &Inspect<'_>,
+        observer: &Observer<'_>,
+    ) -> Result<Vec<Fetched>, Error> {
+        let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
+        for Item { file, place } in &self.items {
+            // The same bytes for another place are here already.
+            let twin = ready.iter().find(|(_, other)| other.file.descriptor == file.descriptor);
+            let twin = twin.map(|(temporary, _)| temporary.temporary());
+            let (temporary, build_id) = fetch_one(store, file, place, twin, inspect, observer)?;
+            let path = match (place, &build_id) {
+                (Place::Path(path), _) => path.clone(),
+                (Place::BuildId(tree), Some(id)) if file.content == Content::Debug => {
+                    tree.join(id.debug_path())
+                }
+                (Place::BuildId(tree), Some(id)) => tree.join(id.executable_path()),
+                (Place::BuildId(_), None) => {
+                    let reason = "it has no build-id note".to_owned();
+                    return Err(Error::Rejected { title: file.title.clone(), reason });
+                }
+            };
+            ready.push((temporary, Fetched { path, file: file.clone(), build_id }));
+        }
+        // From here nothing is asked of the store: all that is left are renames.
+        let mut fetched = Vec::new();
+        for (temporary, done) in ready {
+            temporary.commit_as(&done.path)?;
+            fetched.push(done);
+        }
+        Ok(fetched)
+    }
+}
+
+fn fetch_one(
+    store: &dyn Store,
+    file: &RemoteFile,
+    place: &Place,
+    twin: Option<&Path>,
+    inspect: &Inspect<'_>,
+    observer: &Observer<'_>,
+) -> Result<(AtomicFile, Option<BuildId>), Error> {
+    let mode = if file.content == Content::Binary { Mode::Executable } else { Mode::Data };
+    let beside = match place {
+        Place::Path(path) => path.clone(),
+        // Where the tree will be is known only afterwards; beside it is the same file system.
+        Place::BuildId(tree) => tree.with_file_name(&file.title),
+    };
+    let mut temporary = AtomicFile::create(&beside, mode)?;
+    let name = file.title.as_str();
+    if let Some(twin) = twin {
+        std::io::copy(&mut fs::open(twin)?.0, &mut temporary).map_err(fs::at("write", &beside))?;
+    } else {
+        observer(Event::Begin { name, size: file.descriptor.size });
+        let passed = |bytes| observer(Event::Passed { bytes });
+        store::fetch(store, &file.descriptor, &mut temporary, &passed)?;
+    }
+    let reject = |reason| Error::Rejected { title: file.title.clone(), reason };
+    let build_id = inspect(file, temporary.temporary()).map_err(reject)?;
+    if let (Some(stated), Place::BuildId(_)) = (&file.build_id, place)
+        && build_id.as_ref().is_some_and(|own| own != stated)
+    {
+        let own = build_id.map(|id| id.to_string()).unwrap_or_default();
+        return Err(reject(format!("its build-id is {own}, the registry says {stated}")));
+    }
+    if twin.is_none() {
+        observer(Event::End { name, state: State::Uploaded });
+    }
+    Ok((temporary, build_id))
+}

@@ -1,0 +1,85 @@
+//! A blob comes down: checked while it streams, and continued where a connection broke.
+
+use std::io::{self, Read};
+
+use super::{Descriptor, Error, Method, Registry, Request, Response, Store};
+use crate::http::Attempts;
+use crate::http::header::{self, HeaderValue};
+use crate::oci::store::Verified;
+
+impl Registry {
+    pub(super) fn download(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+        let download = Download {
+            registry: self,
+            blob: blob.plain(),
+            response: self.get_blob(blob, 0)?,
+            passed: 0,
+            attempts: self.http.attempts(),
+        };
+        Ok(Box::new(Verified::new(download, blob)))
+    }
+
+    /// The blob, from `offset` on where the registry can do that.
+    fn get_blob(&self, blob: &Descriptor, offset: u64) -> Result<Response<'_>, Error> {
+        let step = || format!("get {} from {}", blob.digest, self.name());
+        let mut request = Request::new(Method::GET, self.blob_url(&blob.digest)?);
+        if offset > 0 {
+            let range = HeaderValue::from_str(&format!("bytes={offset}-"));
+            request.headers.extend(range.map(|range| (header::RANGE, range)));
+        }
+        let response = self.send(request, &step)?;
+        if response.status() == 404 {
+            return Err(Error::NotFound { what: blob.digest.to_string(), place: self.name() });
+        }
+        self.expect_success(response, &step)
+    }
+}
+
+struct Download<'a> {
+    registry: &'a Registry,
+    blob: Descriptor,
+    response: Response<'a>,
+    passed: u64,
+    attempts: Attempts,
+}
+
+impl Download<'_> {
+    /// Asks again, for what is missing.
+    fn resume(&mut self) -> Result<(), Error> {
+        self.response = self.registry.get_blob(&self.blob, self.passed)?;
+        if self.response.status() != 206 {
+            // All of it again; what was read before is passed over, and the digest tells whether it was the same.
+            let mut again = (&mut self.response).take(self.passed);
+            let step = || format!("get {} from {}", self.blob.digest, self.registry.name());
+            io::copy(&mut again, &mut io::sink()).map_err(|error| Error::of_stream(error, step))?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for Download<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let mut error = match self.response.read(buffer) {
+                Ok(count) => {
+                    self.passed += count as u64;
+                    return Ok(count);
+                }
+                Err(error) => Error::of_stream(error, || {
+                    format!("get {} from {}", self.blob.digest, self.registry.name())
+                }),
+            };
+            loop {
+                let again =
+                    matches!(&error, Error::Http { source, .. } if self.attempts.again(source));
+                if !again {
+                    return Err(io::Error::other(error));
+                }
+                match self.resume() {
+                    Ok(()) => break,
+                    Err(other) => error = other,
+                }
+            }
+        }
+    }
+}

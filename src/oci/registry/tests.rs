@@ -1,0 +1,503 @@
+//! What faulty and hostile registries get, told by a server that does as each test says.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::{Access, Plain, Registry};
+use crate::digest::Digest;
+use crate::http::{self, Patience};
+use crate::oci::auth::{Credentials, Login};
+use crate::oci::manifest::{Descriptor, Index, MAX_MANIFEST, Manifest, Node, media};
+use crate::oci::store::{self, Store};
+use crate::oci::{Error, Kind, Location, Reference, Tag};
+
+/// A server on this machine that keeps every request and answers as it is told.
+struct Server {
+    address: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    line: String,
+    headers: String,
+    body: Vec<u8>,
+}
+
+impl Seen {
+    fn has(&self, header: &str) -> bool {
+        self.headers.contains(&format!("\n{}:", header.to_ascii_lowercase()))
+    }
+}
+
+impl Server {
+    /// `answer` gets the number of the request and the request, and gives the raw answer.
+    fn start(answer: impl Fn(usize, &Seen) -> Vec<u8> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let Some(request) = read_request(&stream) else { continue };
+                let count = {
+                    let mut kept = kept.lock().expect("not poisoned");
+                    kept.push(request.clone());
+                    kept.len()
+                };
+                let _ = (&stream).write_all(&answer(count, &request));
+            }
+        });
+        Self { address, seen }
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("not poisoned").clone()
+    }
+
+    fn registry(&self) -> Registry {
+        self.registry_as(Credentials::Anonymous)
+    }
+
+    fn registry_as(&self, credentials: Credentials) -> Registry {
+        let reference: Reference = format!("{}/app", self.address).parse().expect("a reference");
+        let Location::Registry(repository) = reference.location else { panic!("a registry") };
+        let patience = Patience {
+            attempts: 3,
+            first_delay: Duration::from_millis(1),
+            total: Duration::from_secs(5),
+        };
+        let options = http::Options {
+            idle_timeout: Duration::from_millis(500),
+            patience,
+            ..http::Options::default()
+        };
+        Registry::open(&repository, Access::Write, Plain::Loopback, Login::As(credentials), options)
+            .expect("a client")
+    }
+}
+
+fn read_request(stream: &TcpStream) -> Option<Seen> {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut headers, mut length) = (String::new(), String::from("\n"), 0);
+    reader.read_line(&mut line).ok()?;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        if header.trim().is_empty() {
+            break;
+        }
+        let (name, value) = header.split_once(':')?;
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().ok()?;
+        }
+        headers.push_str(&format!("{}:{value}", name.to_ascii_lowercase()));
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Seen { line: line.trim().to_owned(), headers, body })
+}
+
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn index(node: &Node) -> Vec<u8> {
+    answer("200 OK", &format!("Content-Type: {}\r\n", media::INDEX), &node.bytes)
+}
+
+fn release() -> Node {
+    Index::new(Some(media::RELEASE), Vec::new()).to_node()
+}
+
+fn v1() -> Tag {
+    Tag::new("v1").expect("a tag")
+}
+
+fn blob(bytes: &[u8]) -> Descriptor {
+    Descriptor::new(media::BINARY_ELF, Digest::of(bytes), bytes.len() as u64)
+}
+
+fn fetch(registry: &Registry, blob: &Descriptor) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    store::fetch(registry, blob, &mut out, &|_| {}).map(|()| out)
+}
+
+fn send(registry: &Registry, bytes: &'static [u8]) -> Result<(), Error> {
+    registry.put_blob(&blob(bytes), &|| Ok(Box::new(bytes)))
+}
+
+#[test]
+fn a_busy_registry_is_asked_again_when_it_says() {
+    let server = Server::start(|count, _| match count {
+        1 => answer("429 Too Many Requests", "Retry-After: 1\r\n", b""),
+        2 => answer("503 Service Unavailable", "", b""),
+        _ => index(&release()),
+    });
+    let begun = Instant::now();
+    assert_eq!(server.registry().tagged(&v1()).expect("an answer"), Some(release()));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[test]
+fn what_cannot_heal_is_not_tried_again_and_what_does_not_is_a_network_error() {
+    let server = Server::start(|_, _| answer("400 Bad Request", "", b""));
+    assert_eq!(server.registry().tagged(&v1()).expect_err("refused").kind(), Kind::Other);
+    assert_eq!(server.seen().len(), 1);
+
+    let server = Server::start(|_, _| answer("502 Bad Gateway", "", b""));
+    assert_eq!(server.registry().tagged(&v1()).expect_err("refused").kind(), Kind::Network);
+    assert_eq!(server.seen().len(), 3);
+
+    let server =
+        Server::start(|_, _| answer("429 Too Many Requests", "Retry-After: 86400\r\n", b""));
+    assert_eq!(server.registry().tagged(&v1()).expect_err("refused").kind(), Kind::Network);
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn a_silent_registry_is_left() {
+    let server = Server::start(|_, _| {
+        std::thread::sleep(Duration::from_secs(3));
+        Vec::new()
+    });
+    let begun = Instant::now();
+    assert_eq!(server.registry().tagged(&v1()).expect_err("silence").kind(), Kind::Network);
+    assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_broke() {
+    let bytes = b"0123456789";
+    let server = Server::start(move |count, _| match count {
+        1 => b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123".to_vec(),
+        2 => answer("206 Partial Content", "Content-Range: bytes 4-9/10\r\n", b"456789"),
+        _ => answer("500 Server Error", "", b""),
+    });
+    assert_eq!(fetch(&server.registry(), &blob(bytes)).expect("the blob"), bytes);
+    assert!(server.seen()[1].headers.contains("range: bytes=4-"));
+
+    // And where the registry has no ranges.
+    let server = Server::start(move |count, _| match count {
+        1 => b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123".to_vec(),
+        _ => answer("200 OK", "", bytes),
+    });
+    assert_eq!(fetch(&server.registry(), &blob(bytes)).expect("the blob"), bytes);
+}
+
+#[test]
+fn a_download_that_always_breaks_is_a_network_error() {
+    let server =
+        Server::start(|_, _| b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123".to_vec());
+    let error = fetch(&server.registry(), &blob(b"0123456789")).expect_err("truncated");
+    assert_eq!(error.kind(), Kind::Network, "{error}");
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[test]
+fn other_bytes_than_asked_for_are_damage() {
+    let server = Server::start(|_, _| answer("200 OK", "", b"9876543210"));
+    let error = fetch(&server.registry(), &blob(b"0123456789")).expect_err("other bytes");
+    assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
+
+    let server = Server::start(|_, _| answer("200 OK", "", b"0123"));
+    let error = fetch(&server.registry(), &blob(b"0123456789")).expect_err("too few");
+    assert!(matches!(error, Error::WrongSize { found: 4, .. }), "{error}");
+
+    let server = Server::start(|_, _| index(&release()));
+    let error = server.registry().manifest(&Digest::of(b"other")).expect_err("another");
+    assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
+
+    let lie = format!("Docker-Content-Digest: {}\r\n", Digest::of(b"other"));
+    let server = Server::start(move |_, _| answer("200 OK", &lie, &release().bytes));
+    let error = server.registry().tagged(&v1()).expect_err("another than it says");
+    assert_eq!(error.kind(), Kind::Damaged, "{error}");
+}
+
+#[test]
+fn a_web_page_is_no_manifest() {
+    let page = b"<html>log in to this network</html>";
+    let server =
+        Server::start(|_, _| answer("200 OK", "Content-Type: text/html; charset=utf-8\r\n", page));
+    let error = server.registry().tagged(&v1()).expect_err("a page");
+    assert_eq!(error.kind(), Kind::Damaged);
+    assert!(error.to_string().contains("is this a registry?"), "{error}");
+    // Where referrers are asked for, it means that there is no such API, and no list either.
+    assert!(server.registry().ask_api(&Digest::of(b"")).expect("an answer").is_none());
+}
+
+#[test]
+fn a_manifest_without_end_is_left_at_its_limit() {
+    let server = Server::start(|_, _| {
+        let mut bytes = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+        bytes.resize(bytes.len() + 2 * MAX_MANIFEST as usize, b' ');
+        bytes
+    });
+    let error = server.registry().tagged(&v1()).expect_err("too large");
+    assert_eq!(error.kind(), Kind::Damaged, "{error}");
+}
+
+fn user() -> Credentials {
+    Credentials::Basic { username: "alice".to_owned(), password: "secret".to_owned() }
+}
+
+#[test]
+fn credentials_are_shown_once_and_never_again_and_again() {
+    let server = Server::start(|_, _| {
+        answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
+    });
+    let error = server.registry_as(user()).tagged(&v1()).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Authentication);
+    assert!(
+        error.to_string().contains("as alice") && !error.to_string().contains("secret"),
+        "{error}"
+    );
+    let seen = server.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(!seen[0].has("authorization") && seen[1].has("authorization"));
+
+    let server = Server::start(|_, _| {
+        answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
+    });
+    let error = server.registry().tagged(&v1()).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Authentication);
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn a_token_is_fetched_once_and_used_until_it_is_refused() {
+    let server = Server::start(|_, request| {
+        let at = request
+            .headers
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))
+            .unwrap_or_default();
+        let challenge =
+            format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\",service=\"s\"\r\n");
+        if request.line.starts_with("GET /token?service=s&scope=repository%3Aapp%3Apull%2Cpush ") {
+            answer("200 OK", "", br#"{"token":"abc"}"#)
+        } else if request.headers.contains("authorization: Bearer abc") {
+            index(&release())
+        } else {
+            answer("401 Unauthorized", &challenge, b"")
+        }
+    });
+    let registry = server.registry_as(user());
+    for _ in 0..3 {
+        registry.tagged(&v1()).expect("an answer");
+    }
+    assert_eq!(server.seen().len(), 5);
+}
+
+#[test]
+fn a_token_that_runs_out_in_the_middle_of_an_upload_is_replaced() {
+    let tokens = Mutex::new(0);
+    let server = Server::start(move |_, request| {
+        let mut tokens = tokens.lock().expect("not poisoned");
+        let at = request
+            .headers
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))
+            .unwrap_or_default();
+        let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\"\r\n");
+        let valid = request.headers.contains(&format!("authorization: Bearer t{tokens}\r"));
+        if request.line.starts_with("GET /token") {
+            *tokens += 1;
+            answer("200 OK", "", format!(r#"{{"token":"t{tokens}"}}"#).as_bytes())
+        } else if !valid {
+            answer("401 Unauthorized", &challenge, b"")
+        } else if request.line.starts_with("POST") {
+            // The first token ends here, before the bytes arrive.
+            *tokens += i32::from(*tokens == 1);
+            answer("202 Accepted", "Location: /up\r\n", b"")
+        } else {
+            answer("201 Created", "", b"")
+        }
+    });
+    send(&server.registry_as(user()), b"0123456789").expect("sent");
+    let lines: Vec<String> = server
+        .seen()
+        .iter()
+        .filter_map(|seen| seen.line.split(['?', ' ']).next().map(str::to_owned))
+        .collect();
+    assert_eq!(lines, ["POST", "GET", "POST", "PUT", "POST", "GET", "POST", "PUT"]);
+}
+
+#[test]
+fn wrong_credentials_at_the_token_server_are_an_authentication_error() {
+    let server = Server::start(|_, request| {
+        let at = request
+            .headers
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))
+            .unwrap_or_default();
+        answer(
+            "401 Unauthorized",
+            &format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\"\r\n"),
+            b"",
+        )
+    });
+    let error = server.registry_as(user()).tagged(&v1()).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Authentication, "{error}");
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[test]
+fn a_redirect_to_another_host_does_not_take_the_credentials_along() {
+    let other = Server::start(|_, _| answer("200 OK", "", b"0123456789"));
+    let location = format!("Location: http://{}/elsewhere\r\n", other.address);
+    let server = Server::start(move |_, request| {
+        if request.has("authorization") {
+            answer("307 Temporary Redirect", &location, b"")
+        } else {
+            answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
+        }
+    });
+    let bytes = fetch(&server.registry_as(user()), &blob(b"0123456789")).expect("the blob");
+    assert_eq!(bytes, b"0123456789");
+    assert!(!other.seen()[0].has("authorization"));
+}
+
+#[test]
+fn a_redirect_in_circles_ends() {
+    let server =
+        Server::start(|_, _| answer("307 Temporary Redirect", "Location: /v2/app/x\r\n", b""));
+    let error = fetch(&server.registry(), &blob(b"x")).expect_err("a circle");
+    assert_eq!(error.kind(), Kind::Other, "{error}");
+    assert!(server.seen().len() < 10);
+}
+
+#[test]
+fn an_upload_is_one_put_of_known_length_and_begins_anew_after_a_failure() {
+    let server = Server::start(|count, request| match count {
+        1 => answer("202 Accepted", "Location: /up?_state=a%2Fb\r\n", b""),
+        2 => Vec::new(),
+        3 => answer("202 Accepted", &format!("Location: /up2{}\r\n", "/x"), b""),
+        _ => answer("201 Created", "", &request.body[..0]),
+    });
+    send(&server.registry(), b"0123456789").expect("sent");
+    let seen = server.seen();
+    let digest = "sha256%3A84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
+    assert_eq!(seen[1].line, format!("PUT /up?_state=a%2Fb&digest={digest} HTTP/1.1"));
+    assert_eq!(seen[3].line, format!("PUT /up2/x?digest={digest} HTTP/1.1"));
+    assert_eq!(seen[3].body, b"0123456789");
+    assert!(seen[3].has("content-length") && !seen[3].has("transfer-encoding"));
+    assert!(!seen[3].has("content-range"));
+}
+
+#[test]
+fn an_upload_elsewhere_does_not_take_the_credentials_along() {
+    let other = Server::start(|_, _| answer("201 Created", "", b""));
+    let location = format!("Location: http://{}/up\r\n", other.address);
+    let server = Server::start(move |_, request| {
+        if request.has("authorization") {
+            answer("202 Accepted", &location, b"")
+        } else {
+            answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
+        }
+    });
+    send(&server.registry_as(user()), b"0123456789").expect("sent");
+    assert!(!other.seen()[0].has("authorization"));
+}
+
+#[test]
+fn a_registry_that_stores_something_else_is_found_out() {
+    let lie = format!("Docker-Content-Digest: {}\r\n", Digest::of(b"other"));
+    let server = Server::start(move |_, _| answer("201 Created", &lie, b""));
+    let error = server.registry().put_manifest(&release()).expect_err("something else");
+    assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_not_published() {
+    let server = Server::start(|count, _| match count {
+        1 => answer("202 Accepted", "Location: /up\r\n", b""),
+        _ => answer("201 Created", "", b""),
+    });
+    let short: &[u8] = b"0123";
+    let error = server.registry().put_blob(&blob(b"0123456789"), &|| Ok(Box::new(short)));
+    assert_eq!(error.expect_err("shorter").kind(), Kind::Damaged);
+}
+
+fn entry(text: &str) -> Descriptor {
+    let mut manifest = Manifest::new(media::BUNDLE, Vec::new());
+    manifest.annotations.insert("x".to_owned(), text.to_owned());
+    manifest.to_node().descriptor
+}
+
+#[test]
+fn a_listing_is_read_page_by_page_and_does_not_lead_away() {
+    let server = Server::start(|count, _| {
+        let link = match count {
+            1 => "Link: </v2/app/referrers/x?page=2>; rel=\"next\"\r\n",
+            _ => "Link: <http://127.0.0.2:1/v2/app/referrers/x?page=3>; rel=\"next\"\r\n",
+        };
+        let list = Index::new(None, vec![entry(&count.to_string())]).to_node();
+        answer("200 OK", &format!("Content-Type: {}\r\n{link}", media::INDEX), &list.bytes)
+    });
+    let found = server.registry().listed(&Digest::of(b"")).expect("a listing");
+    assert_eq!(found, [entry("1"), entry("2")]);
+}
+
+#[test]
+fn a_listing_without_end_is_left() {
+    let server = Server::start(|count, _| {
+        let link = format!("Link: </v2/app/referrers/x?page={count}>; rel=\"next\"\r\n");
+        let list = Index::new(None, vec![entry("1")]).to_node();
+        answer("200 OK", &format!("Content-Type: {}\r\n{link}", media::INDEX), &list.bytes)
+    });
+    server.registry().listed(&Digest::of(b"")).expect("a listing");
+    assert!(server.seen().len() <= super::referrers::MAX_PAGES);
+}
+
+#[test]
+fn the_fallback_list_is_written_until_our_entries_are_in() {
+    let kept: Mutex<(usize, Option<Vec<u8>>)> = Mutex::new((0, None));
+    let server = Server::start(move |_, request| {
+        let (puts, list) = &mut *kept.lock().expect("not poisoned");
+        let is_list = request.line.contains("/manifests/sha256-");
+        match (request.line.split(' ').next(), is_list, &list) {
+            (Some("PUT"), ..) => {
+                *puts += 1;
+                let theirs = Index::new(None, vec![entry("theirs")]).to_node().bytes;
+                // Somebody is quicker the first time, and quicker still the second.
+                match puts {
+                    1 => {
+                        *list = Some(theirs);
+                        answer("412 Precondition Failed", "", b"")
+                    }
+                    2 => answer("201 Created", "", b""),
+                    _ => {
+                        *list = Some(request.body.clone());
+                        answer("201 Created", "", b"")
+                    }
+                }
+            }
+            (_, true, Some(bytes)) => answer(
+                "200 OK",
+                &format!("ETag: \"1\"\r\nContent-Type: {}\r\n", media::INDEX),
+                bytes,
+            ),
+            _ => answer("404 Not Found", "", b""),
+        }
+    });
+    let registry = server.registry();
+    let subject = Digest::of(b"subject");
+    let tag = registry.list(&subject, &[entry("1"), entry("2")]).expect("written");
+    assert_eq!(tag, Some(Tag::fallback(&subject)));
+    assert_eq!(
+        registry.listed(&subject).expect("listed"),
+        [entry("theirs"), entry("1"), entry("2")]
+    );
+    let puts: Vec<Seen> =
+        server.seen().into_iter().filter(|seen| seen.line.starts_with("PUT")).collect();
+    assert_eq!(puts.len(), 3);
+    assert!(!puts[0].has("if-match") && puts[1].headers.contains("if-match: \"1\""));
+}

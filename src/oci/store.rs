@@ -1,0 +1,371 @@
+//! Where blobs and manifests live: the one interface over a directory, a registry and memory.
+//!
+//! A store keeps bytes by digest and names by tag. Whoever reads through it gets bytes whose digest and size were
+//! checked on the way: [`Verified`] does that for all of them. What a store does not decide is the order of things
+//! and whether a tag may move; `push` does.
+
+use std::io::{self, Read, Write};
+
+use super::manifest::{Descriptor, Document, MAX_MANIFEST, Node};
+use super::reference::Tag;
+use super::{Error, Target};
+use crate::digest::{Digest, Hashing};
+
+/// Opens the bytes of a blob from their beginning; called again where an upload has to be begun anew.
+pub type Opener<'a> = dyn Fn() -> Result<Box<dyn Read + 'a>, Error> + 'a;
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To pull.
+    Read,
+    /// To pull and to push.
+    Write,
+}
+
+/// A place for blobs, manifests and tags.
+pub trait Store {
+    /// How people call it: `ghcr.io/org/app`, `oci:release`.
+    fn name(&self) -> String;
+
+    /// The manifest under a tag; `None` where the tag does not exist.
+    fn tagged(&self, tag: &Tag) -> Result<Option<Node>, Error>;
+
+    /// The manifest with a digest, at most [`MAX_MANIFEST`] bytes; `None` where it is not there.
+    fn manifest(&self, digest: &Digest) -> Result<Option<Node>, Error>;
+
+    /// Whether the manifest is there.
+    fn has_manifest(&self, node: &Descriptor) -> Result<bool, Error> {
+        Ok(self.manifest(&node.digest)?.is_some())
+    }
+
+    /// Keeps a manifest under its digest. What it points at has to be there already.
+    fn put_manifest(&self, node: &Node) -> Result<(), Error>;
+
+    /// Makes a tag point at a manifest, whatever it pointed at before.
+    fn put_tag(&self, tag: &Tag, node: &Node) -> Result<(), Error>;
+
+    /// Makes a manifest without a tag findable, in stores that are looked through instead of being asked.
+    fn put_untagged(&self, _node: &Node) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Whether the blob is there, with the size that it has to have.
+    fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error>;
+
+    /// The bytes of a blob; reading them to the end fails where digest or size are not the promised ones.
+    fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error>;
+
+    /// Keeps a blob, streamed from `open`.
+    fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error>;
+
+    /// What the store takes for referrers of a manifest. A hint: [`referrers`] looks at each.
+    fn listed(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error>;
+
+    /// Makes sure that `listed` shows these referrers of `subject`, where that needs more than having pushed them.
+    /// Gives the tag that was written for it.
+    fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error>;
+
+    /// The one release there is, for a reference that names none; only layouts can look.
+    fn only_release(&self) -> Result<Node, Error> {
+        Err(Error::NoTag { reference: self.name() })
+    }
+}
+
+/// The manifest that a target names.
+///
+/// # Errors
+/// [`Error::NotFound`]; a target that names nothing is what [`Store::only_release`] makes of it.
+pub fn resolve(store: &dyn Store, target: &Target) -> Result<Node, Error> {
+    let (found, what) = match target {
+        Target { digest: Some(digest), .. } => (store.manifest(digest)?, digest.to_string()),
+        Target { tag: Some(tag), .. } => (store.tagged(tag)?, format!("tag {tag}")),
+        Target { tag: None, digest: None } => return store.only_release(),
+    };
+    found.ok_or_else(|| Error::NotFound { what, place: store.name() })
+}
+
+/// The manifest that a descriptor points at, which has to be there.
+///
+/// # Errors
+/// [`Error::NotFound`], and [`Error::WrongSize`] where the descriptor promises another size.
+pub fn load(store: &dyn Store, descriptor: &Descriptor) -> Result<Node, Error> {
+    check_size(&descriptor.digest.to_string(), descriptor.size, MAX_MANIFEST)?;
+    let what = || descriptor.digest.to_string();
+    let node = store
+        .manifest(&descriptor.digest)?
+        .ok_or_else(|| Error::NotFound { what: what(), place: store.name() })?;
+    if node.descriptor.size != descriptor.size {
+        let (expected, found) = (descriptor.size, node.descriptor.size);
+        return Err(Error::WrongSize { what: what(), expected, found });
+    }
+    Ok(node)
+}
+
+/// A blob that is expected to be small, whole.
+///
+/// # Errors
+/// More than `limit` bytes, and those of reading it.
+pub fn small_blob(store: &dyn Store, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
+    check_size(&blob.digest.to_string(), blob.size, limit)?;
+    let mut bytes = Vec::new();
+    fetch(store, blob, &mut bytes, &|_| {})?;
+    Ok(bytes)
+}
+
+/// Copies a blob to `out`, and tells after each piece how many bytes have passed.
+///
+/// # Errors
+/// Those of the store, and a digest or size other than promised: then `out` holds garbage.
+pub fn fetch(
+    store: &dyn Store,
+    blob: &Descriptor,
+    out: &mut dyn Write,
+    passed: &dyn Fn(u64),
+) -> Result<(), Error> {
+    let step = || format!("fetch {} from {}", blob.digest, store.name());
+    let mut reader = Counting { inner: store.blob(blob)?, count: 0, passed };
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::of_stream(error, step)),
+        };
+        let bytes = buffer.get(..count).unwrap_or_default();
+        out.write_all(bytes).map_err(|source| Error::Stream { step: step(), source })?;
+    }
+}
+
+/// A referrer that was looked into.
+#[derive(Debug, Clone)]
+pub struct Referrer {
+    /// Its descriptor, with type and annotations as its own manifest states them.
+    pub descriptor: Descriptor,
+    /// The bytes.
+    pub node: Node,
+    /// What they say.
+    pub document: Document,
+}
+
+/// More referrers of one manifest than this are not looked at.
+const MAX_REFERRERS: usize = 5000;
+
+/// The referrers of a manifest, of one artifact type or of all, each looked into: only its own `subject` proves
+/// whose it is, and only its own type what it is. Listings lie about both: cosign keeps other things under the
+/// fallback tag, and older ones of it, as well as go-containerregistry's registry (0.22), state the type of the empty
+/// configuration.
+///
+/// # Errors
+/// Those of the store. An entry whose manifest is gone or is none is passed over.
+pub fn referrers(
+    store: &dyn Store,
+    subject: &Digest,
+    wanted: Option<&str>,
+) -> Result<Vec<Referrer>, Error> {
+    let mut found: Vec<Referrer> = Vec::new();
+    for entry in store.listed(subject)?.into_iter().take(MAX_REFERRERS) {
+        let stated = entry.artifact_type.as_deref().unwrap_or_default();
+        let says_nothing = stated.is_empty() || stated == super::manifest::media::EMPTY;
+        let other = wanted.is_some_and(|wanted| wanted != stated) && !says_nothing;
+        if other || found.iter().any(|referrer| referrer.descriptor.digest == entry.digest) {
+            continue;
+        }
+        let Some(node) = store.manifest(&entry.digest)? else { continue };
+        let Ok(document) = node.document() else { continue };
+        let belongs = document.subject().is_some_and(|belongs| belongs.digest == *subject);
+        if !belongs || wanted.is_some_and(|wanted| wanted != document.kind()) {
+            continue;
+        }
+        let descriptor = described(&node, &document);
+        found.push(Referrer { descriptor, node, document });
+    }
+    Ok(found)
+}
+
+/// The descriptor of a referrer as a listing has to show it.
+pub(super) fn described(node: &Node, document: &Document) -> Descriptor {
+    let mut descriptor = node.descriptor.plain();
+    descriptor.artifact_type = Some(document.kind().to_owned()).filter(|kind| !kind.is_empty());
+    descriptor.annotations.clone_from(document.annotations());
+    descriptor
+}
+
+/// Refuses what is stated to be larger than `limit`.
+pub(super) fn check_size(what: &str, size: u64, limit: u64) -> Result<(), Error> {
+    if size > limit {
+        return Err(Error::TooLarge { what: what.to_owned(), size, limit });
+    }
+    Ok(())
+}
+
+/// The node of bytes that came from outside, if they are the ones asked for.
+pub(super) fn checked(media_type: &str, bytes: Vec<u8>, digest: &Digest) -> Result<Node, Error> {
+    let mut node = Node::of(media_type, bytes);
+    if media_type.is_empty() {
+        node.descriptor.media_type = super::manifest::stated_type(&node.bytes);
+    }
+    if node.descriptor.digest != *digest {
+        let (what, found) = ("the manifest".to_owned(), node.descriptor.digest);
+        return Err(Error::WrongDigest { what, expected: *digest, found });
+    }
+    Ok(node)
+}
+
+/// A reader that ends well only if digest and size are the promised ones.
+pub struct Verified<R> {
+    hashing: Option<Hashing<R>>,
+    left: u64,
+    expected: Descriptor,
+}
+
+impl<R: Read> Verified<R> {
+    /// Checks what is read from `inner` against a descriptor.
+    pub fn new(inner: R, expected: &Descriptor) -> Self {
+        Self { hashing: Some(Hashing::new(inner)), left: expected.size, expected: expected.plain() }
+    }
+
+    fn judge(&mut self, found: u64, digest: Digest) -> Result<(), Error> {
+        let (what, expected) = ("the blob".to_owned(), self.expected.digest);
+        if found != self.expected.size {
+            let what = format!("{what} {expected}");
+            return Err(Error::WrongSize { what, expected: self.expected.size, found });
+        }
+        if digest != expected {
+            return Err(Error::WrongDigest { what, expected, found: digest });
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Verified<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(hashing) = &mut self.hashing else { return Ok(0) };
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = hashing.read(buffer)?;
+        let over = count as u64 > self.left;
+        self.left = self.left.saturating_sub(count as u64);
+        if count > 0 && !over {
+            return Ok(count);
+        }
+        if let Some(hashing) = self.hashing.take() {
+            let (digest, found) = hashing.finish();
+            self.judge(found, digest).map_err(io::Error::other)?;
+        }
+        Ok(0)
+    }
+}
+
+/// Tells how much has been read.
+pub(super) struct Counting<'a, R> {
+    pub(super) inner: R,
+    pub(super) count: u64,
+    pub(super) passed: &'a dyn Fn(u64),
+}
+
+impl<R: Read> Read for Counting<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.count += count as u64;
+        (self.passed)(self.count);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::MemoryStore;
+    use crate::oci::manifest::{Index, Manifest, media};
+
+    fn read(bytes: &[u8], expected: &Descriptor) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::new();
+        Verified::new(bytes, expected)
+            .read_to_end(&mut out)
+            .map_err(|error| Error::of_stream(error, || "read".to_owned()))?;
+        Ok(out)
+    }
+
+    #[test]
+    fn other_bytes_than_promised_are_never_taken_for_them() {
+        let promised = Descriptor::new("", Digest::of(b"abc"), 3);
+        assert_eq!(read(b"abc", &promised).expect("the bytes"), b"abc");
+        assert!(matches!(read(b"xyz", &promised), Err(Error::WrongDigest { .. })));
+        assert!(matches!(read(b"ab", &promised), Err(Error::WrongSize { found: 2, .. })));
+        assert!(matches!(read(b"abcd", &promised), Err(Error::WrongSize { .. })));
+    }
+
+    #[test]
+    fn an_endless_blob_is_left_at_its_promised_size() {
+        let promised = Descriptor::new("", Digest::of(b"abc"), 3);
+        let mut verified = Verified::new(io::repeat(0), &promised);
+        let error = io::copy(&mut verified, &mut io::sink()).expect_err("too long");
+        assert!(matches!(Error::of_stream(error, String::new), Error::WrongSize { .. }));
+    }
+
+    #[test]
+    fn only_its_own_subject_makes_a_referrer() {
+        struct Liar(MemoryStore, Vec<Descriptor>);
+        impl Store for Liar {
+            fn name(&self) -> String {
+                "liar".to_owned()
+            }
+            fn tagged(&self, tag: &Tag) -> Result<Option<Node>, Error> {
+                self.0.tagged(tag)
+            }
+            fn manifest(&self, digest: &Digest) -> Result<Option<Node>, Error> {
+                self.0.manifest(digest)
+            }
+            fn put_manifest(&self, node: &Node) -> Result<(), Error> {
+                self.0.put_manifest(node)
+            }
+            fn put_tag(&self, tag: &Tag, node: &Node) -> Result<(), Error> {
+                self.0.put_tag(tag, node)
+            }
+            fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
+                self.0.has_blob(blob)
+            }
+            fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+                self.0.blob(blob)
+            }
+            fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
+                self.0.put_blob(blob, open)
+            }
+            fn listed(&self, _: &Digest) -> Result<Vec<Descriptor>, Error> {
+                Ok(self.1.clone())
+            }
+            fn list(&self, _: &Digest, _: &[Descriptor]) -> Result<Option<Tag>, Error> {
+                Ok(None)
+            }
+        }
+
+        let subject = Index::new(None, Vec::new()).to_node();
+        let mut ours = Manifest::new(media::BUNDLE, Vec::new());
+        ours.subject = Some(subject.descriptor.clone());
+        let ours = ours.to_node();
+        let foreign = Manifest::new(media::BUNDLE, Vec::new()).to_node();
+        let gone = Descriptor::new(media::MANIFEST, Digest::of(b"gone"), 4);
+        let mut typed_empty = ours.descriptor.clone();
+        typed_empty.artifact_type = Some(media::EMPTY.to_owned());
+        typed_empty.annotations.clear();
+
+        let store = MemoryStore::default();
+        let empty = super::super::manifest::EMPTY_BYTES;
+        store.put_blob(&Descriptor::empty(), &|| Ok(Box::new(empty))).expect("kept");
+        store.put_manifest(&ours).expect("kept");
+        store.put_manifest(&foreign).expect("kept");
+        let liar = Liar(store, vec![gone, foreign.descriptor, typed_empty.clone(), typed_empty]);
+        let found =
+            referrers(&liar, &subject.descriptor.digest, Some(media::BUNDLE)).expect("found");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found.first().map(|found| &found.descriptor), Some(&ours.descriptor));
+        assert!(
+            referrers(&liar, &subject.descriptor.digest, Some(media::DEBUG))
+                .expect("found")
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! Whether a release in a store is signed: the index and every platform's manifest, each by the key that was given.
+//!
+//! A bundle counts only for the manifest that is its first subject, under its own name; what a registry says of a
+//! bundle counts for nothing. A tag is not signed, so an old release can stand under a new tag: the version in the
+//! signed index is what tells.
+
+use super::manifest::Node;
+use super::names::annotation;
+use super::pull::{self, Published, PublishedPlatform, RemoteFile};
+use super::store::Store;
+use super::{Error, Kind};
+use crate::digest::Digest;
+use crate::sign::{self, ManifestName, PublicKey, Reason, Verified};
+
+/// A release whose manifests are all signed.
+#[derive(Debug, Clone)]
+pub struct Trusted {
+    /// What was resolved; go on with its digest, never with the tag.
+    pub published: Published,
+    /// What each platform's signature covers, in the order of the index.
+    pub platforms: Vec<Verified>,
+    /// `org.opencontainers.image.version` of the signed index.
+    pub version: Option<String>,
+}
+
+/// Why a release is not to be trusted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Untrusted {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// There is no signature.
+    #[error("{what} is not signed")]
+    Unsigned {
+        /// The index, or a platform, with its digest.
+        what: String,
+    },
+    /// There are signatures, and none of them counts.
+    #[error("{what} has no valid signature: {}", reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Rejected {
+        /// The index, or a platform, with its digest.
+        what: String,
+        /// Why each does not.
+        reasons: Vec<Reason>,
+    },
+    /// The signed version is another one.
+    #[error("the signed version is {}, not {wanted}", found.as_deref().unwrap_or("not stated"))]
+    Version {
+        /// What was asked for.
+        wanted: String,
+        /// What is signed.
+        found: Option<String>,
+    },
+}
+
+impl Trusted {
+    /// Looks for a signature of every manifest under `root`.
+    ///
+    /// # Errors
+    /// [`Untrusted`] for the first manifest without a valid signature, and for another version than the one that
+    /// `version` demands.
+    pub fn verify(
+        store: &dyn Store,
+        root: Node,
+        key: &PublicKey,
+        version: Option<&str>,
+    ) -> Result<Self, Untrusted> {
+        let published = Published::of(root)?;
+        let is_index = published.platforms.iter().all(|entry| entry.platform.is_some());
+        if is_index {
+            let name = |_: &[u8]| Some(ManifestName::index());
+            signature(store, key, published.root.descriptor.digest, "the index", &name)?;
+        }
+        let mut platforms = Vec::new();
+        for entry in &published.platforms {
+            let what = entry.to_string();
+            let name = |bundle: &[u8]| manifest_name(entry, bundle);
+            platforms.push(signature(store, key, entry.descriptor.digest, &what, &name)?);
+        }
+        // From here every manifest is the key owner's word.
+        let found = published.annotations.get(annotation::VERSION).cloned().filter(|_| is_index);
+        match version {
+            Some(wanted) if found.as_deref() != Some(wanted) => {
+                Err(Untrusted::Version { wanted: wanted.to_owned(), found })
+            }
+            _ => Ok(Self { published, platforms, version: found }),
+        }
+    }
+
+    /// What the signature of a platform covers.
+    pub fn of(&self, platform: &PublishedPlatform) -> Option<&Verified> {
+        let position = self.published.platforms.iter().position(|other| other == platform)?;
+        self.platforms.get(position)
+    }
+}
+
+/// Whether a signature covers a file as the registry describes it: the name and the bytes.
+pub fn covers(verified: &Verified, file: &RemoteFile) -> bool {
+    verified.covers_file(&file.title, file.descriptor.digest)
+}
+
+/// How the manifest must be named. A manifest that was asked for by its digest alone does not say for which
+/// platform it is; there any name of a platform is right, because the digest decides.
+fn manifest_name(entry: &PublishedPlatform, bundle: &[u8]) -> Option<ManifestName> {
+    if let Some(platform) = &entry.platform {
+        let variant = platform.variant.as_deref();
+        return Some(ManifestName::of_parts(&platform.os, &platform.architecture, variant));
+    }
+    let coverage = sign::coverage(bundle).ok()?;
+    let mut parts = coverage.manifest().name.strip_prefix("oci:")?.splitn(3, '/');
+    Some(ManifestName::of_parts(parts.next()?, parts.next()?, parts.next()))
+}
+
+fn signature(
+    store: &dyn Store,
+    key: &PublicKey,
+    digest: Digest,
+    what: &str,
+    name: &dyn Fn(&[u8]) -> Option<ManifestName>,
+) -> Result<Verified, Untrusted> {
+    let what = format!("{what} ({digest})");
+    let mut reasons = Vec::new();
+    for bundle in pull::signatures(store, &digest)? {
+        let verdict = match name(&bundle) {
+            Some(name) => sign::verify(&bundle, key, &name, digest),
+            None => Err(Reason::Malformed("it names no platform's manifest".to_owned())),
+        };
+        match verdict {
+            Ok(verified) => return Ok(verified),
+            Err(reason) if reasons.contains(&reason) => {}
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    if reasons.is_empty() {
+        Err(Untrusted::Unsigned { what })
+    } else {
+        Err(Untrusted::Rejected { what, reasons })
+    }
+}
+
+impl Untrusted {
+    /// The failure of the store, where it is one.
+    pub fn store_kind(&self) -> Option<Kind> {
+        match self {
+            Self::Store(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
+}
