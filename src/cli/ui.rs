@@ -2,7 +2,6 @@
 //!
 //! Names come from files and registries, so text is escaped before it is shown: a symbol cannot move the
 //! cursor, and cannot give a CI runner a command (`::add-mask::` at the start of a line).
-#![expect(clippy::print_stderr, reason = "stderr is this module's work")]
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -46,25 +45,25 @@ impl Ui {
     /// A remark that is not the result.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{}", safe(text));
+            say(&safe(text));
         }
     }
 
     /// Something that the user will want to put right.
     pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
-            eprintln!("warning: {}", safe(text));
+            say(&format!("warning: {}", safe(text)));
         }
     }
 
     /// Says why the command failed, on stderr, and as JSON on stdout where that was asked for.
     pub(super) fn failure(&self, command: &str, failure: &Failure) {
-        eprintln!("xpost: {}", safe(&failure.doing));
+        say(&format!("xpost: {}", safe(&failure.doing)));
         for reason in &failure.reasons {
-            eprintln!("  {}", safe(reason));
+            say(&format!("  {}", safe(reason)));
         }
         if let Some(hint) = &failure.hint {
-            eprintln!("hint: {}", safe(hint));
+            say(&format!("hint: {}", safe(hint)));
         }
         if self.json {
             let message =
@@ -98,6 +97,11 @@ fn pretty(value: &Value) -> String {
     text
 }
 
+/// One line on stderr. That nobody reads it any more is no failure, and no panic.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
 fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -107,9 +111,13 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Foreign text, fit to be shown: control characters escaped, and no line that a CI runner obeys.
+/// Foreign text, fit to be shown: control characters escaped, and nothing that a CI runner obeys. Runners look
+/// for `::` at the start of a line, and for `##[` anywhere in it.
 pub(super) fn safe(text: &str) -> Cow<'_, str> {
-    let obeyed = text.trim_start().starts_with("::") || text.trim_start().starts_with("##[");
+    let obeyed = text.trim_start().starts_with("::");
+    if text.contains("##[") {
+        return Cow::Owned(safe(&text.replace("##[", "##\\[")).into_owned());
+    }
     if !obeyed && !text.chars().any(char::is_control) {
         return Cow::Borrowed(text);
     }
@@ -150,6 +158,7 @@ mod tests {
         assert_eq!(safe("plain ünïcode"), "plain ünïcode");
         assert_eq!(safe("a\x1b[31mb\nc"), "a\\u{1b}[31mb\\nc");
         assert_eq!(safe(" ::add-mask::x"), "\\ ::add-mask::x");
+        assert_eq!(safe("a ##[group]\n"), "a ##\\[group]\\n");
     }
 
     #[test]

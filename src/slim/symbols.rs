@@ -118,9 +118,21 @@ fn distance(typed: &str, symbol: &str) -> Option<usize> {
     if symbol.rsplit(['.', ':']).next() == Some(typed) && symbol.starts_with(typed) {
         return Some(1);
     }
+    if is_swapped(typed.as_bytes(), symbol.as_bytes()) {
+        return Some(2);
+    }
     let bound = (typed.len() / 3).clamp(1, 3);
     let edits = edit_distance(typed.as_bytes(), symbol.as_bytes(), bound)?;
     Some(edits + 1)
+}
+
+/// Whether two neighbours changed places: `mian` for `main`.
+fn is_swapped(left: &[u8], right: &[u8]) -> bool {
+    let same = left.iter().zip(right).take_while(|(left, right)| left == right).count();
+    match (left.get(same..), right.get(same..)) {
+        (Some([a, b, left @ ..]), Some([c, d, right @ ..])) => (a, b, left) == (d, c, right),
+        _ => false,
+    }
 }
 
 /// The Levenshtein distance, where it is at most `bound`.
@@ -153,6 +165,7 @@ mod tests {
         assert_eq!(distance("main", "main.main"), Some(1));
         assert_eq!(distance("Main", "main"), Some(0));
         assert_eq!(distance("handler", "handlr"), Some(2));
+        assert_eq!(distance("mian", "main"), Some(2));
         assert_eq!(distance("main", "domain.other"), None);
         assert_eq!(distance("main", "printf"), None);
     }

@@ -14,4 +14,5 @@
 mod environment;
 mod layouts;
 mod readme;
+mod slim;
 mod support;
