@@ -71,6 +71,11 @@ impl Published {
         Ok(Self { root, annotations, platforms })
     }
 
+    /// Whether the reference named an index, and not the manifest of one platform.
+    pub fn is_index(&self) -> bool {
+        matches!(self.root.document(), Ok(Document::Index(_)))
+    }
+
     /// The platform that is asked for: a variant counts only where it is named.
     ///
     /// # Errors

@@ -66,7 +66,8 @@ impl Trusted {
         version: Option<&str>,
     ) -> Result<Self, Untrusted> {
         let published = Published::of(root)?;
-        let is_index = published.platforms.iter().all(|entry| entry.platform.is_some());
+        // The document decides, not its entries: an index with one entry that states no platform is still an index.
+        let is_index = published.is_index();
         if is_index {
             let name = |_: &[u8]| Some(ManifestName::index());
             signature(store, key, published.root.descriptor.digest, "the index", &name)?;
