@@ -155,9 +155,11 @@ fn report(receipt: &Receipt, ui: Ui) -> Result<(), Failure> {
     if let Some(map) = value.as_object_mut() {
         map.insert("published".to_owned(), json!(receipt.withheld.is_empty()));
     }
-    ui.result("push", value, &text)?;
     if receipt.withheld.is_empty() {
-        return Ok(());
+        return ui.result("push", value, &text);
+    }
+    if !ui.json {
+        ui.result("push", Value::Null, &text)?;
     }
     let mut failure = Failure::plain(
         Exit::Refused,
@@ -170,5 +172,5 @@ fn report(receipt: &Receipt, ui: Ui) -> Result<(), Failure> {
         );
         failure = failure.because(reason);
     }
-    Err(failure.hint("two programs share a build-id: give each its own (-Wl,--build-id), or move the tag with --force"))
+    Err(failure.after(value).hint("two programs share a build-id: give each its own (-Wl,--build-id), or move the tag with --force"))
 }

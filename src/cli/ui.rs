@@ -69,11 +69,11 @@ impl Ui {
         if self.json {
             let message =
                 [std::slice::from_ref(&failure.doing), &failure.reasons].concat().join(": ");
-            let value = json!({
-                "schema": format!("xpost/{command}/v1"),
-                "ok": false,
-                "error": { "exit": failure.exit as u8, "message": message, "hint": failure.hint },
-            });
+            let mut value = failure.receipt.clone().unwrap_or_else(|| json!({}));
+            value["schema"] = json!(format!("xpost/{command}/v1"));
+            value["ok"] = json!(false);
+            value["error"] =
+                json!({ "exit": failure.exit as u8, "message": message, "hint": failure.hint });
             // The exit code says that it failed, whether or not anybody reads this.
             let _ = print(&pretty(&value));
         }
