@@ -160,12 +160,12 @@ fn refuse_uncovered(plan: &Plan, verified: Option<&Verified>, debug: bool) -> Re
             item.file.title, item.file.descriptor.digest
         ));
     }
-    let signed_debug = verified.files().iter().any(|file| file.name.ends_with(".debug"));
-    let planned = plan.items.iter().any(|item| item.file.content == Content::Debug);
-    if debug && signed_debug && !planned {
-        return Err("the signed debug files are not there".to_owned());
+    let planned = |name: &str| plan.items.iter().any(|item| item.file.title == name);
+    let mut debug_files = verified.files().iter().filter(|file| file.name.ends_with(".debug"));
+    match debug_files.find(|file| debug && !planned(&file.name)) {
+        Some(file) => Err(format!("{} is signed and not there", file.name)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The build-id in a file's own note: what the registry says of it is a hint.
