@@ -279,6 +279,17 @@ pub enum Place {
     BuildId(PathBuf),
 }
 
+impl Place {
+    /// Where the bytes lie until they are checked.
+    fn beside(&self, title: &str) -> PathBuf {
+        match self {
+            Self::Path(path) => path.clone(),
+            // Where the tree will be is known only afterwards; beside it is the same file system.
+            Self::BuildId(tree) => tree.with_file_name(title),
+        }
+    }
+}
+
 /// What a plan covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
@@ -346,6 +357,7 @@ impl Plan {
         inspect: &Inspect<'_>,
         observer: &Observer<'_>,
     ) -> Result<Vec<Fetched>, Error> {
+        let _unmade = Unmade::before(&self.items);
         let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
         for Item { file, place } in &self.items {
             // The same bytes for another place are here already.
@@ -375,6 +387,31 @@ impl Plan {
     }
 }
 
+/// The directories that are not there yet, the lowest first: those that stay empty go again.
+struct Unmade(Vec<PathBuf>);
+
+impl Unmade {
+    fn before(items: &[Item]) -> Self {
+        let places = items.iter().map(|item| item.place.beside(&item.file.title));
+        let mut missing: Vec<PathBuf> = Vec::new();
+        for place in places {
+            let above = place.ancestors().skip(1).take_while(|above| *above != Path::new(""));
+            missing.extend(above.take_while(|above| !fs::exists(above)).map(Path::to_owned));
+        }
+        missing.sort_by_key(|directory| std::cmp::Reverse(directory.components().count()));
+        missing.dedup();
+        Self(missing)
+    }
+}
+
+impl Drop for Unmade {
+    fn drop(&mut self) {
+        for directory in &self.0 {
+            fs::remove_empty_dir(directory);
+        }
+    }
+}
+
 fn fetch_one(
     store: &dyn Store,
     file: &RemoteFile,
@@ -384,11 +421,7 @@ fn fetch_one(
     observer: &Observer<'_>,
 ) -> Result<(AtomicFile, Option<BuildId>), Error> {
     let mode = if file.content == Content::Binary { Mode::Executable } else { Mode::Data };
-    let beside = match place {
-        Place::Path(path) => path.clone(),
-        // Where the tree will be is known only afterwards; beside it is the same file system.
-        Place::BuildId(tree) => tree.with_file_name(&file.title),
-    };
+    let beside = place.beside(&file.title);
     let mut temporary = AtomicFile::create(&beside, mode)?;
     let name = file.title.as_str();
     if let Some(twin) = twin {
