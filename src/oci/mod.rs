@@ -36,4 +36,4 @@ pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]
 pub use registry::{Access, Plain, Registry};
 pub use store::{MemoryStore, Store, resolve};
-pub use verify::{Trusted, Untrusted, covers};
+pub use verify::{Trusted, Untrusted, covers, signs};

@@ -170,12 +170,21 @@ pub fn referred_files(
     kind: &str,
 ) -> Result<Vec<RemoteFile>, Error> {
     let mut found = Vec::new();
-    for Referrer { descriptor, document, .. } in store::referrers(store, manifest, Some(kind))? {
-        if let Document::Manifest(document) = document {
-            found.extend(files_of(&descriptor.digest, &document)?);
-        }
+    for referrer in store::referrers(store, manifest, Some(kind))? {
+        found.extend(files_in(&referrer)?);
     }
     Ok(found)
+}
+
+/// The files of one referrer.
+///
+/// # Errors
+/// [`Error::BadTitle`].
+pub fn files_in(referrer: &Referrer) -> Result<Vec<RemoteFile>, Error> {
+    match &referrer.document {
+        Document::Manifest(document) => files_of(&referrer.descriptor.digest, document),
+        Document::Index(_) => Ok(Vec::new()),
+    }
 }
 
 /// The debug file that is tagged with a build-id, if there is one. What it really is, its own note says.
@@ -202,20 +211,28 @@ pub fn signatures(store: &dyn Store, manifest: &Digest) -> Result<Vec<Vec<u8>>, 
     for referrer in
         store::referrers(store, manifest, Some(media::BUNDLE))?.into_iter().take(MAX_BUNDLES)
     {
-        let Document::Manifest(document) = referrer.document else { continue };
-        let [layer] = document.layers.as_slice() else { continue };
-        if layer.media_type != media::BUNDLE {
-            continue;
-        }
-        match store::small_blob(store, layer, MAX_BUNDLE) {
-            Ok(bytes) => bundles.push(bytes),
-            Err(error)
-                if error.kind() == super::Kind::Damaged
-                    || error.kind() == super::Kind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        bundles.extend(bundle_in(store, &referrer)?);
     }
     Ok(bundles)
+}
+
+/// The Sigstore bundle that a referrer holds; nothing where it cannot be one.
+///
+/// # Errors
+/// Those of the store.
+pub fn bundle_in(store: &dyn Store, referrer: &Referrer) -> Result<Option<Vec<u8>>, Error> {
+    let Document::Manifest(document) = &referrer.document else { return Ok(None) };
+    let [layer] = document.layers.as_slice() else { return Ok(None) };
+    if document.kind() != media::BUNDLE || layer.media_type != media::BUNDLE {
+        return Ok(None);
+    }
+    match store::small_blob(store, layer, MAX_BUNDLE) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), super::Kind::Damaged | super::Kind::NotFound) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<RemoteFile>, Error> {
