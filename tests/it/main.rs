@@ -11,4 +11,6 @@
 )]
 
 mod environment;
+mod refusals;
+mod road;
 mod support;
