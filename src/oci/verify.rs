@@ -100,6 +100,20 @@ pub fn covers(verified: &Verified, file: &RemoteFile) -> bool {
     verified.covers_file(&file.title, file.descriptor.digest)
 }
 
+/// Whether a bundle is a signature of a platform's manifest, or of the index where no platform is given.
+pub fn signs(
+    bundle: &[u8],
+    key: &PublicKey,
+    platform: Option<&PublishedPlatform>,
+    digest: Digest,
+) -> bool {
+    let name = match platform {
+        Some(entry) => manifest_name(entry, bundle),
+        None => Some(ManifestName::index()),
+    };
+    name.is_some_and(|name| sign::verify(bundle, key, &name, digest).is_ok())
+}
+
 /// How the manifest must be named. A manifest that was asked for by its digest alone does not say for which
 /// platform it is; there any name of a platform is right, because the digest decides.
 fn manifest_name(entry: &PublishedPlatform, bundle: &[u8]) -> Option<ManifestName> {

@@ -5,7 +5,6 @@
 )]
 #![expect(
     clippy::disallowed_methods,
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stderr,
     reason = "the rules of the program, not of its tests"
@@ -14,5 +13,7 @@
 mod environment;
 mod layouts;
 mod readme;
+mod refusals;
+mod road;
 mod slim;
 mod support;
