@@ -10,5 +10,6 @@
     reason = "the rules of the program, not of its tests"
 )]
 
+mod action;
 mod environment;
 mod support;
