@@ -10,6 +10,7 @@
     reason = "the rules of the program, not of its tests"
 )]
 
+mod action;
 mod environment;
 mod layouts;
 mod readme;
