@@ -5,6 +5,7 @@
 )]
 #![expect(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stderr,
     reason = "the rules of the program, not of its tests"
