@@ -79,13 +79,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(Exit::Usage as u8),
-            };
-        }
+        Err(error) => return not_to_run(&error),
     };
     let ui = Ui { json: cli.global.json, quiet: cli.global.quiet };
     let (name, outcome) = cli.command.run(&cli.global, ui);
@@ -96,6 +90,28 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// Help and versions are what was asked for; everything else is a usage error, in JSON too where that was asked for.
+fn not_to_run(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let given = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    if !given("--json") {
+        let _ = error.print();
+        return ExitCode::from(Exit::Usage as u8);
+    }
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default();
+    let failure = Failure::plain(Exit::Usage, message.trim_start_matches("error: "));
+    let command = Cli::command();
+    let name = command.get_subcommands().map(clap::Command::get_name).find(|name| given(name));
+    let ui = Ui { json: true, quiet: false };
+    ui.failure(name.unwrap_or("usage"), &failure.hint("xpost --help"));
+    ExitCode::from(Exit::Usage as u8)
 }
 
 impl Command {
