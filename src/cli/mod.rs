@@ -11,7 +11,6 @@ mod sbom;
 mod shell;
 mod sign;
 mod slim;
-mod split;
 mod store;
 mod ui;
 mod verify;
@@ -117,7 +116,7 @@ fn not_to_run(error: &clap::Error) -> ExitCode {
 impl Command {
     fn run(self, global: &Global, ui: Ui) -> (&'static str, Result<(), Failure>) {
         match self {
-            Self::Slim(args) => ("slim", slim::run(args, global, ui)),
+            Self::Slim(args) => ("slim", slim::run(&args, global, ui)),
             Self::Sbom(args) => ("sbom", sbom::run(&args, global, ui)),
             Self::Sign(args) => ("sign", sign::run(args, global, ui)),
             Self::Push(args) => ("push", push::run(&args, global, ui)),
