@@ -15,8 +15,7 @@ use crate::fs;
 use crate::inspect;
 use crate::oci::manifest::PlatformEntry;
 use crate::oci::pull::{Content, Extent, Plan, Published, PublishedPlatform, RemoteFile};
-use crate::oci::{self, Access, Reference, Store};
-use crate::sign::Verified;
+use crate::oci::{self, Access, Reference, Signatures, Store};
 
 /// Fetch the binaries of a release for this machine's platform
 ///
@@ -91,12 +90,12 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let explain = |error: oci::Error| store::failure(doing(), &error);
     let store = store::open(&args.reference, Access::Read, args.reach)?;
     let wanted = args.platform.clone().unwrap_or_else(here);
-    let (published, verified) = resolve(args, store.as_ref(), &wanted)?;
+    let (published, signatures) = resolve(args, store.as_ref(), &wanted)?;
     let platform = published.platform(&wanted).map_err(explain)?;
     // From here everything goes by digest.
     let extent = if args.debug { Extent::Debug } else { Extent::Binaries };
     let covered = |file: &RemoteFile| {
-        let covered = verified.as_ref().is_none_or(|verified| oci::covers(verified, file));
+        let covered = signatures.as_ref().is_none_or(|signatures| signatures.cover(file));
         if !covered {
             ui.warn(&format!(
                 "{} {} is not signed and is left out",
@@ -107,7 +106,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     };
     let plan = Plan::new(store.as_ref(), &platform.descriptor, &args.output, extent, &covered)
         .map_err(explain)?;
-    refuse_uncovered(&plan, verified.as_ref(), args.debug)
+    refuse_uncovered(&plan, signatures.as_ref(), args.debug)
         .map_err(|reason| Failure::plain(Exit::Unverified, doing()).because(reason))?;
     let observer = store::progress(ui, "pulled");
     let fetched = plan.fetch(store.as_ref(), &look_inside, &observer).map_err(explain)?;
@@ -123,7 +122,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         "reference": format!("{}@{}", store.name(), published.root.descriptor.digest),
         "digest": published.root.descriptor.digest,
         "platform": platform.to_string(),
-        "verified": verified.is_some(),
+        "verified": signatures.is_some(),
         "files": rows,
     });
     ui.result("pull", value, &text)?;
@@ -138,7 +137,7 @@ fn resolve(
     args: &Args,
     store: &dyn Store,
     wanted: &PlatformEntry,
-) -> Result<(Published, Option<Verified>), Failure> {
+) -> Result<(Published, Option<Signatures>), Failure> {
     let explain =
         |error: oci::Error| store::failure(format!("cannot pull {}", args.reference), &error);
     let key = args.key.as_deref().map(sign::read_public_key).transpose()?;
@@ -148,23 +147,27 @@ fn resolve(
     };
     let trusted = verify::trust(&args.reference, store, &key, args.require_version.as_deref())?;
     let platform: &PublishedPlatform = trusted.published.platform(wanted).map_err(explain)?;
-    let verified = trusted.of(platform).cloned();
-    Ok((trusted.published, verified))
+    let signatures = trusted.of(platform).cloned();
+    Ok((trusted.published, signatures))
 }
 
 /// A signature that does not cover a binary, or debug files that are signed and not there, fetches nothing.
-fn refuse_uncovered(plan: &Plan, verified: Option<&Verified>, debug: bool) -> Result<(), String> {
-    let Some(verified) = verified else { return Ok(()) };
-    if let Some(item) = plan.items.iter().find(|item| !oci::covers(verified, &item.file)) {
+fn refuse_uncovered(
+    plan: &Plan,
+    signatures: Option<&Signatures>,
+    debug: bool,
+) -> Result<(), String> {
+    let Some(signatures) = signatures else { return Ok(()) };
+    if let Some(item) = plan.items.iter().find(|item| !signatures.cover(&item.file)) {
         return Err(format!(
             "the signature does not cover {} {}",
             item.file.title, item.file.descriptor.digest
         ));
     }
     let planned = |name: &str| plan.items.iter().any(|item| item.file.title == name);
-    let mut debug_files = verified.files().iter().filter(|file| file.name.ends_with(".debug"));
-    match debug_files.find(|file| debug && !planned(&file.name)) {
-        Some(file) => Err(format!("{} is signed and not there", file.name)),
+    let mut debug_files = signatures.names().filter(|name| name.ends_with(".debug"));
+    match debug_files.find(|name| debug && !planned(name)) {
+        Some(name) => Err(format!("{name} is signed and not there")),
         None => Ok(()),
     }
 }

@@ -63,10 +63,10 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         list(&mut text, "  ", "not signed", &on_index);
     }
     let mut platforms = Vec::new();
-    for (entry, verified) in trusted.published.platforms.iter().zip(&trusted.platforms) {
+    for (entry, signatures) in trusted.published.platforms.iter().zip(&trusted.platforms) {
         let digest = entry.descriptor.digest;
         let binaries = pull::files(store.as_ref(), &entry.descriptor).map_err(explain)?;
-        if let Some(binary) = binaries.iter().find(|file| !oci::covers(verified, file)) {
+        if let Some(binary) = binaries.iter().find(|file| !signatures.cover(file)) {
             return Err(Failure::plain(Exit::Unverified, doing()).because(format!(
                 "the signature of {entry} does not cover {} {}",
                 binary.title, binary.descriptor.digest
@@ -75,8 +75,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         let signs = |bundle: &[u8]| oci::signs(bundle, &key, Some(entry), digest);
         let around = Around::of(store.as_ref(), &digest, &signs).map_err(explain)?;
         let files = binaries.iter().chain(&around.files);
-        let (covered, uncovered): (Vec<_>, Vec<_>) =
-            files.partition(|file| oci::covers(verified, file));
+        let (covered, uncovered): (Vec<_>, Vec<_>) = files.partition(|file| signatures.cover(file));
         let rows = |files: Vec<&RemoteFile>| files.into_iter().map(Row::of).collect::<Vec<_>>();
         let (covered, uncovered) = (rows(covered), rows(uncovered));
         let _ = writeln!(text, "  {entry}  {digest}");

@@ -4,10 +4,11 @@
 //! bundle counts for nothing. A tag is not signed, so an old release can stand under a new tag: the version in the
 //! signed index is what tells.
 
-use super::manifest::{Node, annotation};
+use super::Error;
+use super::manifest::Node;
+use super::names::annotation;
 use super::pull::{self, Published, PublishedPlatform, RemoteFile};
 use super::store::Store;
-use super::{Error, Kind};
 use crate::digest::Digest;
 use crate::sign::{self, ManifestName, PublicKey, Reason, Verified};
 
@@ -16,8 +17,8 @@ use crate::sign::{self, ManifestName, PublicKey, Reason, Verified};
 pub struct Trusted {
     /// What was resolved; go on with its digest, never with the tag.
     pub published: Published,
-    /// What each platform's signature covers, in the order of the index.
-    pub platforms: Vec<Verified>,
+    /// The signatures of each platform, in the order of the index.
+    pub platforms: Vec<Signatures>,
     /// `org.opencontainers.image.version` of the signed index.
     pub version: Option<String>,
 }
@@ -88,16 +89,28 @@ impl Trusted {
         }
     }
 
-    /// What the signature of a platform covers.
-    pub fn of(&self, platform: &PublishedPlatform) -> Option<&Verified> {
+    /// The signatures of a platform.
+    pub fn of(&self, platform: &PublishedPlatform) -> Option<&Signatures> {
         let position = self.published.platforms.iter().position(|other| other == platform)?;
         self.platforms.get(position)
     }
 }
 
-/// Whether a signature covers a file as the registry describes it: the name and the bytes.
-pub fn covers(verified: &Verified, file: &RemoteFile) -> bool {
-    verified.covers_file(&file.title, file.descriptor.digest)
+/// All valid signatures of one manifest by one key, at least one. A release whose SBOM was made anew has the same
+/// manifest and one more signature: what any of them covers is the key owner's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signatures(Vec<Verified>);
+
+impl Signatures {
+    /// Whether a file is covered as the registry describes it: the name and the bytes.
+    pub fn cover(&self, file: &RemoteFile) -> bool {
+        self.0.iter().any(|verified| verified.covers_file(&file.title, file.descriptor.digest))
+    }
+
+    /// The names of the files that are covered.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(Verified::files).map(|file| file.name.as_str())
+    }
 }
 
 /// Whether a bundle is a signature of a platform's manifest, or of the index where no platform is given.
@@ -132,37 +145,26 @@ fn signature(
     digest: Digest,
     what: &str,
     name: &dyn Fn(&[u8]) -> Option<ManifestName>,
-) -> Result<Verified, Untrusted> {
+) -> Result<Signatures, Untrusted> {
     let what = format!("{what} ({digest})");
-    let mut reasons = Vec::new();
+    let (mut valid, mut reasons) = (Vec::new(), Vec::new());
     for bundle in pull::signatures(store, &digest)? {
         let verdict = match name(&bundle) {
             Some(name) => sign::verify(&bundle, key, &name, digest),
             None => Err(Reason::Malformed("it names no platform's manifest".to_owned())),
         };
         match verdict {
-            Ok(verified) => return Ok(verified),
+            Ok(verified) => valid.push(verified),
             Err(reason) if reasons.contains(&reason) => {}
             Err(reason) => reasons.push(reason),
         }
     }
-    if reasons.is_empty() {
-        Err(Untrusted::Unsigned { what })
-    } else {
-        Err(Untrusted::Rejected { what, reasons })
+    match (valid.is_empty(), reasons.is_empty()) {
+        (false, _) => Ok(Signatures(valid)),
+        (true, true) => Err(Untrusted::Unsigned { what }),
+        (true, false) => Err(Untrusted::Rejected { what, reasons }),
     }
 }
-
-impl Untrusted {
-    /// The failure of the store, where it is one.
-    pub fn store_kind(&self) -> Option<Kind> {
-        match self {
-            Self::Store(error) => Some(error.kind()),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
