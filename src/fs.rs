@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A failed operation on a file: what was being done, to which path.
@@ -114,9 +114,30 @@ pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Whether the two paths lead to one file.
+/// Where a path leads, whether or not something is there yet: absolute, without links and `..`.
+pub fn resolve(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut resolved = PathBuf::new();
+    for component in path.components() {
+        if component == Component::ParentDir {
+            resolved.pop();
+        } else {
+            resolved.push(component);
+            resolved = resolved.canonicalize().unwrap_or(resolved);
+        }
+    }
+    resolved
+}
+
+/// Whether the two paths lead to one file, which need not be there yet.
 pub fn same_file(left: &Path, right: &Path) -> bool {
-    matches!((left.canonicalize(), right.canonicalize()), (Ok(left), Ok(right)) if left == right)
+    resolve(left) == resolve(right)
+}
+
+/// The directories above a path that are not there yet, the lowest first.
+pub fn missing_dirs(path: &Path) -> Vec<PathBuf> {
+    let above = path.ancestors().skip(1).take_while(|above| *above != Path::new(""));
+    above.take_while(|above| !exists(above)).map(Path::to_owned).collect()
 }
 
 /// Makes a directory and those above it.
@@ -229,7 +250,8 @@ impl AtomicFile {
         fs::remove_file(&self.temporary).map_err(at("write", &self.target))
     }
 
-    fn finish(&mut self) -> Result<()> {
+    /// Closes the file, with all of it on the disk: what a full disk says, it says here at the latest.
+    pub fn finish(&mut self) -> Result<()> {
         match self.file.take() {
             Some(file) => file.sync_all().map_err(at("write", &self.target)),
             None => Ok(()),

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 
 use std::env;
+use std::path::PathBuf;
 
 use super::failure::{Exit, Failure};
 use crate::sbom::Timestamp;
@@ -19,4 +20,13 @@ pub(super) fn source_date_epoch() -> Result<Option<Timestamp>, Failure> {
             )
         }),
     }
+}
+
+/// The file in which `docker login` and its like keep credentials.
+pub(super) fn docker_config() -> PathBuf {
+    let directory = match env::var_os("DOCKER_CONFIG") {
+        Some(directory) if !directory.is_empty() => PathBuf::from(directory),
+        _ => env::home_dir().unwrap_or_default().join(".docker"),
+    };
+    directory.join("config.json")
 }

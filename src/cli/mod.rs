@@ -8,6 +8,7 @@ mod failure;
 mod pull;
 mod push;
 mod sbom;
+mod shell;
 mod sign;
 mod slim;
 mod split;
@@ -70,6 +71,8 @@ enum Command {
     Push(push::Args),
     Verify(verify::Args),
     Pull(pull::Args),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Runs the program with the arguments of the process.
@@ -104,11 +107,13 @@ impl Command {
             Self::Push(args) => ("push", push::run(&args, global, ui)),
             Self::Verify(args) => ("verify", verify::run(&args, ui)),
             Self::Pull(args) => ("pull", pull::run(&args, ui)),
+            Self::Completions(args) => ("completions", shell::completions(&args, ui)),
+            Self::Man(args) => ("man", shell::man(&args, ui)),
         }
     }
 }
 
 /// The definition of the command line, for completions and manual pages.
-pub fn command() -> clap::Command {
+fn command() -> clap::Command {
     Cli::command()
 }

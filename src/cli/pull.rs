@@ -155,7 +155,7 @@ fn resolve(
 /// A signature that does not cover a binary, or debug files that are signed and not there, fetches nothing.
 fn refuse_uncovered(plan: &Plan, verified: Option<&Verified>, debug: bool) -> Result<(), String> {
     let Some(verified) = verified else { return Ok(()) };
-    for item in plan.items.iter().filter(|item| !oci::covers(verified, &item.file)) {
+    if let Some(item) = plan.items.iter().find(|item| !oci::covers(verified, &item.file)) {
         return Err(format!(
             "the signature does not cover {} {}",
             item.file.title, item.file.descriptor.digest

@@ -42,8 +42,9 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         let shown = path.display().to_string();
         let _ = writeln!(
             text,
-            "{}  {count} components, {}",
+            "{}  {count} {}, {}",
             ui::safe(&shown),
+            if count == 1 { "component" } else { "components" },
             ui::size(bytes.len() as u64)
         );
         rows.push(json!({ "path": shown, "binary": binary.file.name, "platform": platform.to_string(), "components": count }));

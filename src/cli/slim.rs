@@ -98,7 +98,7 @@ impl Args {
         }
         let root = global.release_dir.clone();
         if let Some(tree) = &self.build_id_tree
-            && inside(tree, &root)
+            && fs::resolve(tree).starts_with(fs::resolve(&root))
         {
             return Err(usage("--build-id-tree cannot be inside the release directory"));
         }
@@ -128,12 +128,6 @@ impl Args {
             explain: self.explain,
         })
     }
-}
-
-/// Whether a path lies in a directory, as far as both exist.
-fn inside(path: &Path, directory: &Path) -> bool {
-    let Ok(directory) = std::path::absolute(directory) else { return false };
-    std::path::absolute(path).is_ok_and(|path| path.starts_with(directory))
 }
 
 pub(super) fn run(args: Args, global: &Global, ui: Ui) -> Result<(), Failure> {

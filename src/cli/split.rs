@@ -63,7 +63,7 @@ impl<'data> Input<'data> {
         let mut kept_debug = existing.is_some();
         let split = debug::split(&elf, &job.options, job.compression, |layout| match &existing {
             // What leaves an already slim file must not replace the debug file with everything.
-            Some(existing) if existing.has_debug_info && !holds_debug_info(&elf, layout) => {
+            Some(existing) if existing.wealth > Wealth::of(&elf) => {
                 DebugLink { name: link_name.clone(), crc: existing.crc }
             }
             _ => {
@@ -72,10 +72,19 @@ impl<'data> Input<'data> {
             }
         })
         .map_err(|error| explain(error, doing()))?;
-        if split.plan.leaves() && fs::same_file(path, &slim_path) {
+        let writes_debug = split.debug.is_some() && !kept_debug;
+        if split.plan.leaves() && fs::same_file(path, &slim_path)
+            || writes_debug && fs::same_file(path, &debug_path)
+        {
             return Err(Failure::plain(Exit::Usage, doing())
                 .because("the output would replace the input")
                 .hint("slim the file that the build made, or write elsewhere with --output"));
+        }
+        if writes_debug && fs::same_file(&slim_path, &debug_path) {
+            return Err(Failure::plain(Exit::Usage, doing()).because(format!(
+                "the slim file and the debug file would both go to {}",
+                slim_path.display()
+            )));
         }
         let mut input = Self {
             path: path.to_owned(),
@@ -280,7 +289,7 @@ impl<'data> Input<'data> {
 /// A debug file that lies where the new one would go, and belongs to the same build.
 struct Existing {
     crc: u32,
-    has_debug_info: bool,
+    wealth: Wealth,
 }
 
 impl Existing {
@@ -290,14 +299,23 @@ impl Existing {
         let crc = debug::checksum(&bytes);
         let same_id = build_id.is_some() && inspect::build_id(&debug).as_ref() == build_id;
         let linked = DebugLink::of(elf).is_some_and(|link| link.crc == crc);
-        (same_id || linked).then(|| Self { crc, has_debug_info: inspect::has_debug_info(&debug) })
+        (same_id || linked).then(|| Self { crc, wealth: Wealth::of(&debug) })
     }
 }
 
-/// Whether a debug file's layout has any DWARF.
-fn holds_debug_info(elf: &Elf<'_>, layout: &Layout<'_>) -> bool {
-    let is_debug = |holds| matches!(holds, Holds::Section(id) if elf.section(id).is_some_and(|section| section.is_debug() && !section.is_loaded()));
-    layout.stretches().any(|(_, _, holds)| is_debug(holds))
+/// How much a debugger learns from a file: debug information counts first, then symbols.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Wealth {
+    has_debug_info: bool,
+    symbols: u64,
+}
+
+impl Wealth {
+    fn of(elf: &Elf<'_>) -> Self {
+        let table = elf.symbols(object::elf::SHT_SYMTAB).ok().flatten();
+        let symbols = table.map_or(0, |table| table.len());
+        Self { has_debug_info: inspect::has_debug_info(elf), symbols }
+    }
 }
 
 fn digest_of(layout: &Layout<'_>) -> Digest {

@@ -1,15 +1,16 @@
 //! References of the command line → open stores, and what goes on in them → progress.
 
 use std::cell::RefCell;
-use std::path::Path;
 
 use indicatif::ProgressBar;
 
+use super::environment;
 use super::failure::{Exit, Failure};
 use super::ui::{self, Ui};
 use crate::http;
-use crate::oci::reference::Location;
-use crate::oci::{Access, Error, Event, Kind, Layout, Plain, Reference, Registry, State, Store};
+use crate::oci::auth::Login;
+use crate::oci::store::Access;
+use crate::oci::{self, Connection, Error, Event, Kind, Plain, Reference, State, Store};
 
 /// How to reach a registry.
 #[derive(clap::Args, Debug, Clone, Copy)]
@@ -25,21 +26,13 @@ pub(super) fn open(
     access: Access,
     reach: Reach,
 ) -> Result<Box<dyn Store>, Failure> {
-    let doing = || format!("cannot open {reference}");
-    let layout = |directory: &Path| match access {
-        Access::Read => Layout::open(directory),
-        Access::Write => Layout::create(directory),
+    let connection = Connection {
+        plain: if reach.plain_http { Plain::Always } else { Plain::Loopback },
+        login: Login::DockerConfig(environment::docker_config()),
+        http: http::Options::default(),
     };
-    let store: Result<Box<dyn Store>, Error> = match &reference.location {
-        Location::Layout(directory) => layout(directory).map(|layout| Box::new(layout) as _),
-        Location::Archive(_) => Err(Error::NotYet { what: "oci-archive:" }),
-        Location::Registry(repository) => {
-            let plain = if reach.plain_http { Plain::Always } else { Plain::Loopback };
-            Registry::open(repository, access, plain, None, http::Options::default())
-                .map(|registry| Box::new(registry) as _)
-        }
-    };
-    store.map_err(|error| failure(doing(), &error))
+    oci::open(&reference.location, access, &connection)
+        .map_err(|error| failure(format!("cannot open {reference}"), &error))
 }
 
 /// A failure of a store, with its exit code and what to do.

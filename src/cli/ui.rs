@@ -2,7 +2,6 @@
 //!
 //! Names come from files and registries, so text is escaped before it is shown: a symbol cannot move the
 //! cursor, and cannot give a CI runner a command (`::add-mask::` at the start of a line).
-#![expect(clippy::print_stderr, reason = "stderr is this module's work")]
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -25,57 +24,42 @@ impl Ui {
     /// Prints the result: `value` with its schema where JSON was asked for, else `text`.
     ///
     /// A closed pipe is no error: whoever reads has what it wanted.
-    pub(super) fn result(
-        &self,
-        command: &str,
-        mut value: Value,
-        text: &str,
-    ) -> Result<(), Failure> {
-        let text = if self.json {
-            if let Some(map) = value.as_object_mut() {
-                map.insert("schema".to_owned(), json!(format!("xpost/{command}/v1")));
-                map.insert("ok".to_owned(), json!(true));
-            }
-            Cow::Owned(pretty(&value))
-        } else {
-            Cow::Borrowed(text)
-        };
-        print(&text)
+    pub(super) fn result(&self, command: &str, value: Value, text: &str) -> Result<(), Failure> {
+        let end = [("ok", json!(true))];
+        if self.json { print(&pretty(command, value, end)) } else { print(text) }
     }
 
     /// A remark that is not the result.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{}", safe(text));
+            say(&safe(text));
         }
     }
 
     /// Something that the user will want to put right.
     pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
-            eprintln!("warning: {}", safe(text));
+            say(&format!("warning: {}", safe(text)));
         }
     }
 
     /// Says why the command failed, on stderr, and as JSON on stdout where that was asked for.
     pub(super) fn failure(&self, command: &str, failure: &Failure) {
-        eprintln!("xpost: {}", safe(&failure.doing));
+        say(&format!("xpost: {}", safe(&failure.doing)));
         for reason in &failure.reasons {
-            eprintln!("  {}", safe(reason));
+            say(&format!("  {}", safe(reason)));
         }
         if let Some(hint) = &failure.hint {
-            eprintln!("hint: {}", safe(hint));
+            say(&format!("hint: {}", safe(hint)));
         }
         if self.json {
             let message =
                 [std::slice::from_ref(&failure.doing), &failure.reasons].concat().join(": ");
-            let mut value = failure.receipt.clone().unwrap_or_else(|| json!({}));
-            value["schema"] = json!(format!("xpost/{command}/v1"));
-            value["ok"] = json!(false);
-            value["error"] =
+            let error =
                 json!({ "exit": failure.exit as u8, "message": message, "hint": failure.hint });
+            let value = failure.receipt.clone().unwrap_or_else(|| json!({}));
             // The exit code says that it failed, whether or not anybody reads this.
-            let _ = print(&pretty(&value));
+            let _ = print(&pretty(command, value, [("ok", json!(false)), ("error", error)]));
         }
     }
 
@@ -92,10 +76,20 @@ impl Ui {
     }
 }
 
-fn pretty(value: &Value) -> String {
-    let mut text = serde_json::to_string_pretty(value).expect("values have a JSON form");
+/// The document that a command prints: its value, the schema that says how to read it, and how it ended.
+fn pretty<const N: usize>(command: &str, mut value: Value, end: [(&str, Value); N]) -> String {
+    if let Some(map) = value.as_object_mut() {
+        map.insert("schema".to_owned(), json!(format!("xpost/{command}/v1")));
+        map.extend(end.map(|(key, value)| (key.to_owned(), value)));
+    }
+    let mut text = serde_json::to_string_pretty(&value).expect("values have a JSON form");
     text.push('\n');
     text
+}
+
+/// One line on stderr. That nobody reads it any more is no failure, and no panic.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -107,9 +101,13 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Foreign text, fit to be shown: control characters escaped, and no line that a CI runner obeys.
+/// Foreign text, fit to be shown: control characters escaped, and nothing that a CI runner obeys. Runners look
+/// for `::` at the start of a line, and for `##[` anywhere in it.
 pub(super) fn safe(text: &str) -> Cow<'_, str> {
-    let obeyed = text.trim_start().starts_with("::") || text.trim_start().starts_with("##[");
+    let obeyed = text.trim_start().starts_with("::");
+    if text.contains("##[") {
+        return Cow::Owned(safe(&text.replace("##[", "##\\[")).into_owned());
+    }
     if !obeyed && !text.chars().any(char::is_control) {
         return Cow::Borrowed(text);
     }
@@ -150,6 +148,7 @@ mod tests {
         assert_eq!(safe("plain ünïcode"), "plain ünïcode");
         assert_eq!(safe("a\x1b[31mb\nc"), "a\\u{1b}[31mb\\nc");
         assert_eq!(safe(" ::add-mask::x"), "\\ ::add-mask::x");
+        assert_eq!(safe("a ##[group]\n"), "a ##\\[group]\\n");
     }
 
     #[test]

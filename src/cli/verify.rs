@@ -11,7 +11,7 @@ use super::sign;
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
 use crate::digest::Digest;
-use crate::oci::manifest::media;
+use crate::oci::names::media;
 use crate::oci::pull::{self, RemoteFile};
 use crate::oci::{self, Access, Reference, Store, Trusted, Untrusted};
 use crate::sign::PublicKey;

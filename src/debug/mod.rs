@@ -3,7 +3,7 @@
 //! The debug file has all section headers of the input in their order, so indices, links and `st_shndx` stay
 //! true; what is loaded is there as a header without contents (SHT_NOBITS), except notes, because a
 //! debugger skips a debug file without the build-id. The program headers stay as they were, to the byte:
-//! perf computes wrong function names from others.
+//! perf computes wrong function names from others. They stay where they were if that is in the first page.
 
 mod compress;
 mod link;
@@ -62,13 +62,22 @@ pub fn layout<'data>(
     // From here the contents of every section are settled.
     let mut layout = Layout::default();
     layout.push(Piece::Copied(elf.bytes(0..elf.header_size())), Holds::Headers);
-    layout.push(Piece::Copied(elf.bytes(elf.segments_range())), Holds::Headers);
+    let mut segments = Some(elf.segments_range());
+    let mut segments_at = 0;
+    let mut push_segments = |layout: &mut Layout<'data>, before: u64| {
+        let Some(range) = segments.take_if(|range| range.start < before) else { return };
+        if range.end <= FIRST_PAGE && layout.len() <= range.start {
+            layout.pad_to(range.start);
+        }
+        segments_at = layout.push(Piece::Copied(elf.bytes(range)), Holds::Headers);
+    };
     let mut headers: Vec<SectionHeader> = elf.sections().iter().map(Section::header).collect();
     let mut waiting: Vec<&Section<'data>> =
         elf.sections().iter().filter(|s| in_debug(plan, s)).collect();
     waiting.sort_by_key(|section| (!in_first_page(section), section.offset));
     let mut recoded = recoded;
     for section in waiting {
+        push_segments(&mut layout, if in_first_page(section) { section.offset } else { u64::MAX });
         let Some(header) = headers.get_mut(section.id.index()) else { continue };
         let piece = match recoded.remove(&section.id) {
             Some(new) => {
@@ -85,7 +94,8 @@ pub fn layout<'data>(
         header.sh_size = piece.len();
         header.sh_offset = layout.push(piece, Holds::Section(section.id));
     }
-    // From here every section has its place.
+    push_segments(&mut layout, u64::MAX);
+    // From here every section has its place, and so have the program headers.
     for (section, header) in elf.sections().iter().zip(&mut headers) {
         if !in_debug(plan, section) && section.has_contents() {
             header.sh_type = elf::SHT_NOBITS;
@@ -103,7 +113,7 @@ pub fn layout<'data>(
         encoder.section_header(&mut bytes, header);
     }
     layout.push(Piece::Made(bytes), Holds::SectionHeaders);
-    layout.set_header(elf.header_with(table));
+    layout.set_header(elf.with_segments_at(elf.header_with(table), segments_at));
     Ok(layout)
 }
 

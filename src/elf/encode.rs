@@ -47,6 +47,18 @@ impl Elf<'_> {
         bytes
     }
 
+    /// An ELF header of this file with its program headers elsewhere; without any, nothing changes.
+    pub fn with_segments_at(&self, mut header: Vec<u8>, offset: u64) -> Vec<u8> {
+        let endian = self.header.endian;
+        // gABI, "ELF Header": e_phoff.
+        match (self.header.segment_count, self.is_64()) {
+            (0, _) => {}
+            (_, true) => put(&mut header, 32, pod::bytes_of(&U64::new(endian, offset))),
+            (_, false) => put(&mut header, 28, pod::bytes_of(&U32::new(endian, offset as u32))),
+        }
+        header
+    }
+
     /// A compression header (gABI, "Section Compression"); `size` and `align` are those of the
     /// section before compression, in bytes.
     pub fn compression_header(&self, kind: elf::CompressionType, size: u64, align: u64) -> Vec<u8> {

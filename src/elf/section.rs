@@ -58,9 +58,9 @@ impl<'data> Section<'data> {
         self.flags.0 & elf::SHF_ALLOC.0 != 0
     }
 
-    /// Whether it takes room in the file.
+    /// Whether it takes room in the file. Section 0 never does: its fields are numbers of the file's own.
     pub fn has_contents(&self) -> bool {
-        !matches!(self.kind, elf::SHT_NOBITS | elf::SHT_NULL) && self.size != 0
+        !matches!(self.kind, elf::SHT_NOBITS | elf::SHT_NULL) && self.size != 0 && self.id.0 != 0
     }
 
     /// The bytes of the file that hold its contents; empty where there are none.

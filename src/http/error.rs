@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registrys_own_words_are_shown_without_control_characters() {
+    fn what_a_registry_says_is_shown_without_control_characters() {
         let body = br#"{"errors":[{"code":"DENIED","message":"no\u001b[31m way","detail":null}]}"#;
         assert_eq!(message_of(body), " (DENIED: no[31m way)");
         assert_eq!(message_of(b"<html>"), "");

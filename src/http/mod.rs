@@ -6,31 +6,27 @@
 //! go to the host they were meant for and to no other, and only what can heal is tried again.
 
 use std::fmt;
-use std::io::{self, Read};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, LOCATION};
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
 
 pub use reqwest::header;
 pub use reqwest::{Method, StatusCode, Url};
 
 mod error;
+mod response;
 mod retry;
+mod upload;
 
 pub use error::Error;
+pub use response::{Response, shown};
 pub use retry::{Attempts, Patience};
+
+use response::Place;
 
 /// Hops that a download may be sent on; registries need one or two.
 const MAX_REDIRECTS: usize = 5;
-
-/// What an upload is cut into on its way: few enough wake-ups to keep up with a loopback connection.
-const CHUNK: usize = 1 << 17;
 
 /// How long to wait, and how often to try.
 #[derive(Debug, Clone)]
@@ -140,66 +136,6 @@ impl Http {
         }
     }
 
-    /// Streams `length` bytes of `source` as the body, once: what to do about a failure is the caller's business,
-    /// because a source has to be opened anew and an upload has to be begun anew.
-    ///
-    /// # Errors
-    /// Those of [`Http::send`], and what `source` says.
-    pub fn upload(
-        &self,
-        request: &Request<'_>,
-        source: &mut dyn Read,
-        length: u64,
-    ) -> Result<Response<'_>, Error> {
-        let at = Place::of(request);
-        let (feeder, feed) = mpsc::channel(4);
-        let built = self
-            .client
-            .request(request.method.clone(), request.url.clone())
-            .headers(request.headers.clone())
-            // Said aloud: without it the body goes out chunked, which some registries refuse.
-            .header(CONTENT_LENGTH, length)
-            .body(reqwest::Body::wrap(Feed { feed, left: length }))
-            .build()
-            .map_err(|source| at.failed(source))?;
-        let client = self.client.clone();
-        let mut answer = self.runtime.spawn(async move { client.execute(built).await });
-
-        let mut left = length;
-        // An answer before the end of the body is a refusal: nobody needs the rest.
-        while left > 0 && !answer.is_finished() {
-            let chunk = match chunk_of(source, left) {
-                Ok(chunk) => chunk,
-                Err(source) => {
-                    answer.abort();
-                    return Err(Error::Source { source });
-                }
-            };
-            left -= chunk.len() as u64;
-            match self.within(self.options.idle_timeout, feeder.send(chunk)) {
-                Some(Ok(())) => {}
-                // The connection is gone; the answer says why.
-                Some(Err(_)) => break,
-                None => {
-                    answer.abort();
-                    return Err(at.idle(self.options.idle_timeout));
-                }
-            }
-        }
-        drop(feeder);
-        // The server still has to store what it got, which takes longer than a packet.
-        let patience = self.options.idle_timeout * 5;
-        match self.within(patience, &mut answer) {
-            Some(Ok(Ok(inner))) => Ok(Response { http: self, at, inner, rest: Bytes::new() }),
-            Some(Ok(Err(source))) => Err(at.failed(source)),
-            Some(Err(_)) => Err(at.idle(Duration::ZERO)),
-            None => {
-                answer.abort();
-                Err(at.idle(patience))
-            }
-        }
-    }
-
     fn send_once(&self, request: &Request<'_>) -> Result<Response<'_>, Error> {
         let mut request = request.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -212,9 +148,9 @@ impl Http {
             let target = request
                 .url
                 .join(location)
-                .map_err(|_| response.at.redirect("to something that is no URL"))?;
+                .map_err(|_| response.redirect("to something that is no URL"))?;
             let allowed = follow(&request.url, &target);
-            allowed.map_err(|reason| response.at.redirect(reason))?;
+            allowed.map_err(|reason| response.redirect(reason))?;
             if request.url.origin() != target.origin() {
                 request.headers.remove(AUTHORIZATION);
             }
@@ -235,7 +171,7 @@ impl Http {
             built = built.header(CONTENT_LENGTH, 0);
         }
         match self.within(self.options.idle_timeout, built.send()) {
-            Some(Ok(inner)) => Ok(Response { http: self, at, inner, rest: Bytes::new() }),
+            Some(Ok(inner)) => Ok(Response::new(self, at, inner)),
             Some(Err(source)) => Err(at.failed(source)),
             None => Err(at.idle(self.options.idle_timeout)),
         }
@@ -273,166 +209,6 @@ pub fn is_loopback(url: &Url) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn chunk_of(source: &mut dyn Read, left: u64) -> io::Result<Bytes> {
-    let wanted = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
-    let mut chunk = Vec::with_capacity(wanted);
-    source.take(wanted as u64).read_to_end(&mut chunk)?;
-    if chunk.len() < wanted {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "shorter than its stated size"));
-    }
-    Ok(chunk.into())
-}
-
-/// The receiving end of an upload, as hyper wants it.
-struct Feed {
-    feed: mpsc::Receiver<Bytes>,
-    left: u64,
-}
-
-impl HttpBody for Feed {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.feed.poll_recv(context).map(|chunk| match chunk {
-            Some(chunk) => {
-                self.left = self.left.saturating_sub(chunk.len() as u64);
-                Some(Ok(Frame::data(chunk)))
-            }
-            None if self.left > 0 => Some(Err(io::ErrorKind::UnexpectedEof.into())),
-            None => None,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
-/// Which request it was, for messages: the verb and the URL without query and user, where secrets live.
-#[derive(Debug, Clone)]
-struct Place {
-    method: Method,
-    url: String,
-}
-
-impl Place {
-    fn of(request: &Request<'_>) -> Self {
-        Self { method: request.method.clone(), url: shown(&request.url) }
-    }
-
-    fn failed(&self, source: reqwest::Error) -> Error {
-        Error::failed(self.method.clone(), self.url.clone(), source.without_url())
-    }
-
-    fn idle(&self, after: Duration) -> Error {
-        Error::Idle { method: self.method.clone(), url: self.url.clone(), seconds: after.as_secs() }
-    }
-
-    fn redirect(&self, reason: &'static str) -> Error {
-        Error::Redirect { url: self.url.clone(), reason }
-    }
-}
-
-/// A URL as messages may show it.
-pub fn shown(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
-}
-
-/// An answer; its body is read from it.
-pub struct Response<'http> {
-    http: &'http Http,
-    at: Place,
-    inner: reqwest::Response,
-    rest: Bytes,
-}
-
-impl Response<'_> {
-    /// The status line's number.
-    pub fn status(&self) -> StatusCode {
-        self.inner.status()
-    }
-
-    /// All headers.
-    pub fn headers(&self) -> &HeaderMap {
-        self.inner.headers()
-    }
-
-    /// One header, where it is there and is text.
-    pub fn header(&self, name: header::HeaderName) -> Option<&str> {
-        self.inner.headers().get(name)?.to_str().ok()
-    }
-
-    /// The media type without parameters, in lower case; empty where there is none.
-    pub fn media_type(&self) -> String {
-        let value = self.header(header::CONTENT_TYPE).unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-    }
-
-    /// Where the answer came from, after redirects.
-    pub fn url(&self) -> &Url {
-        self.inner.url()
-    }
-
-    /// The whole body, which is expected to be small.
-    ///
-    /// # Errors
-    /// More than `limit` bytes, or a connection that ends early.
-    pub fn read_small(mut self, limit: u64) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = self.next_chunk()? {
-            if bytes.len() as u64 + chunk.len() as u64 > limit {
-                return Err(Error::TooLarge { url: self.at.url.clone(), limit });
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
-    }
-
-    /// The answer as the error it is, with what the server says about it.
-    pub fn into_error(self) -> Error {
-        let status = self.status().as_u16();
-        let retry_after = self.header(header::RETRY_AFTER).and_then(retry::retry_after);
-        let Place { method, url } = self.at.clone();
-        let message = error::message_of(&self.read_small(error::MAX_MESSAGE).unwrap_or_default());
-        Error::Status { method, url, status, message, retry_after }
-    }
-
-    fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        if !self.rest.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.rest)));
-        }
-        let idle = self.http.options.idle_timeout;
-        match self.http.within(idle, self.inner.chunk()) {
-            Some(Ok(chunk)) => Ok(chunk),
-            Some(Err(source)) => Err(self.at.failed(source)),
-            None => Err(self.at.idle(idle)),
-        }
-    }
-}
-
-impl Read for Response<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            match self.next_chunk().map_err(io::Error::other)? {
-                Some(chunk) => self.rest = chunk,
-                None => return Ok(0),
-            }
-        }
-        let count = self.rest.len().min(buffer.len());
-        let taken = self.rest.split_to(count);
-        buffer.get_mut(..count).unwrap_or_default().copy_from_slice(&taken);
-        Ok(count)
-    }
 }
 
 #[cfg(test)]

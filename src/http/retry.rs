@@ -75,6 +75,10 @@ pub(super) fn retry_after(value: &str) -> Option<Duration> {
     if value.bytes().all(|byte| byte.is_ascii_digit()) {
         return value.parse().ok().map(Duration::from_secs);
     }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a server's date means nothing without ours, and no output depends on how long is waited"
+    )]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     Some(Duration::from_secs(http_date(value)?).saturating_sub(now))
 }

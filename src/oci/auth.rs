@@ -5,6 +5,7 @@
 //! password goes to the registry, or to the token server that the registry names over an equally safe connection.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,7 @@ use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde::Deserialize;
 
 use super::{Error, Repository};
+use crate::fs;
 use crate::http::Url;
 
 /// Who asks.
@@ -41,32 +43,61 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The credentials that `docker login` or a credential helper keeps for a registry.
-///
-/// # Errors
-/// [`Error::Credentials`] where there are some that cannot be used; none at all is [`Credentials::Anonymous`].
-pub fn stored(repository: &Repository) -> Result<Credentials, Error> {
-    let problem =
-        |reason: String| Error::Credentials { registry: repository.host().to_owned(), reason };
-    match docker_credential::get_credential(repository.credentials_key()) {
+/// Where credentials come from, should a registry ask for some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// These.
+    As(Credentials),
+    /// What `docker login` keeps in this file, or in the credential helpers that it names.
+    DockerConfig(PathBuf),
+}
+
+impl Login {
+    /// The credentials for a repository.
+    ///
+    /// # Errors
+    /// [`Error::Credentials`] where there are some that cannot be used; none at all is [`Credentials::Anonymous`].
+    pub fn credentials(&self, repository: &Repository) -> Result<Credentials, Error> {
+        match self {
+            Self::As(credentials) => Ok(credentials.clone()),
+            Self::DockerConfig(file) => stored(file, repository),
+        }
+    }
+}
+
+/// A configuration with thousands of registries is smaller.
+const MAX_CONFIG: u64 = 4 << 20;
+
+fn stored(file: &Path, repository: &Repository) -> Result<Credentials, Error> {
+    let problem = |reason: String| {
+        let reason = format!("{}: {reason}", file.display());
+        Error::Credentials { registry: repository.host().to_owned(), reason }
+    };
+    let config = match fs::read_small(file, MAX_CONFIG) {
+        Err(error) if error.is_not_found() => return Ok(Credentials::Anonymous),
+        config => config?,
+    };
+    match docker_credential::get_credential_from_reader(
+        config.as_slice(),
+        repository.credentials_key(),
+    ) {
         Ok(DockerCredential::UsernamePassword(username, password)) => {
             Ok(Credentials::Basic { username, password })
         }
         Ok(DockerCredential::IdentityToken(token)) => Ok(Credentials::IdentityToken(token)),
-        // The crate says "cannot read" for "does not exist" as well; without a file everybody is anonymous.
-        Err(
-            CredentialRetrievalError::NoCredentialConfigured
-            | CredentialRetrievalError::ConfigNotFound
-            | CredentialRetrievalError::ConfigReadError,
-        ) => Ok(Credentials::Anonymous),
+        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(Credentials::Anonymous),
         // What docker-credential-* say for a registry they do not know (docker-credential-helpers, credentials/error.go).
         Err(CredentialRetrievalError::HelperFailure { stdout, .. })
             if stdout.contains("credentials not found") =>
         {
             Ok(Credentials::Anonymous)
         }
+        // Its output may hold a secret.
         Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
             Err(problem(format!("{helper} failed")))
+        }
+        Err(CredentialRetrievalError::ConfigReadError) => {
+            Err(problem("not the JSON of a docker configuration".to_owned()))
         }
         Err(error) => Err(problem(error.to_string())),
     }
@@ -359,6 +390,44 @@ mod tests {
         );
         for bad in [r#"{}"#, r#"{"token":""}"#, r#"{"token":"a\r\nb"}"#, "<html>", "[]"] {
             assert_eq!(authorization_of(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    fn of_config(config: &str, reference: &str) -> Result<Credentials, Error> {
+        let home = tempfile::tempdir().expect("a directory");
+        let file = home.path().join("config.json");
+        fs::write(&file, fs::Mode::Secret, config.as_bytes()).expect("written");
+        let reference: crate::oci::Reference = reference.parse().expect("a reference");
+        let crate::oci::Location::Registry(repository) = reference.location else {
+            panic!("a registry")
+        };
+        Login::DockerConfig(file).credentials(&repository)
+    }
+
+    #[test]
+    fn a_docker_configuration_says_who_we_are() {
+        let config = r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpwOnc="},"a.example":{"identitytoken":"t"}}}"#;
+        assert_eq!(of_config(config, "docker.io/app").ok(), Some(user()));
+        assert_eq!(
+            of_config(config, "a.example/app").ok(),
+            Some(Credentials::IdentityToken("t".to_owned()))
+        );
+        assert_eq!(of_config(config, "b.example/app").ok(), Some(Credentials::Anonymous));
+        let none = Login::DockerConfig("/nowhere/config.json".into());
+        let reference: crate::oci::Reference = "a.example/app".parse().expect("a reference");
+        let crate::oci::Location::Registry(repository) = reference.location else {
+            panic!("a registry")
+        };
+        assert_eq!(none.credentials(&repository).ok(), Some(Credentials::Anonymous));
+    }
+
+    #[test]
+    fn a_broken_configuration_is_not_taken_for_none() {
+        for broken in
+            ["{", r#"{"auths":{"a.example":{"auth":"!"}}}"#, r#"{"credsStore":"no-such-helper"}"#]
+        {
+            let error = of_config(broken, "a.example/app").expect_err(broken);
+            assert!(matches!(error, Error::Credentials { .. }), "{error}");
         }
     }
 

@@ -111,10 +111,12 @@ pub enum Error {
         directory: PathBuf,
     },
     /// Something that is planned and not built.
-    #[error("{what} is not supported yet")]
+    #[error("{what} is not supported yet: {instead}")]
     NotYet {
         /// What it would be.
         what: &'static str,
+        /// What works today.
+        instead: &'static str,
     },
     /// A reference that does not say enough.
     #[error("{reference} names neither a tag nor a digest")]
@@ -251,6 +253,26 @@ impl Error {
             | Self::Malformed { .. }
             | Self::BadTitle { .. }
             | Self::Rejected { .. } => Kind::Damaged,
+        }
+    }
+
+    /// What to do about it, where that is clear.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unauthorized { registry, .. } => {
+                Some(format!("docker login {registry} keeps credentials where they are looked for"))
+            }
+            Self::Occupied { .. } => {
+                Some("choose another tag, or move this one with --overwrite".to_owned())
+            }
+            Self::OccupiedDirectory { .. } => {
+                Some("name a directory that is empty or new".to_owned())
+            }
+            Self::NoTag { .. } => {
+                Some("add a tag or a digest, as in ghcr.io/org/app:v1".to_owned())
+            }
+            Self::SamePlatform { .. } => Some("publish them under two references".to_owned()),
+            _ => None,
         }
     }
 

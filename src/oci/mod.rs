@@ -13,6 +13,8 @@ mod dir;
 mod error;
 mod fallback;
 pub mod manifest;
+mod memory;
+pub mod names;
 pub mod pull;
 mod push;
 pub mod reference;
@@ -29,11 +31,59 @@ pub use copy::{Copied, copy};
 pub use dir::Layout;
 pub use error::{Error, Kind};
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
+pub use memory::MemoryStore;
 pub use push::{
     BuildIds, Event, Observer, Occupied, Options, Receipt, State, TagState, Upload, Withheld, push,
 };
 pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]
-pub use registry::{Access, Plain, Registry};
-pub use store::{MemoryStore, Store, resolve};
+pub use registry::{Plain, Registry};
+pub use store::{Access, Store, resolve};
 pub use verify::{Trusted, Untrusted, covers, signs};
+
+/// How registries are reached; layouts need none of it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Where http without TLS is spoken.
+    #[cfg(feature = "net")]
+    pub plain: Plain,
+    /// Who asks.
+    #[cfg(feature = "net")]
+    pub login: auth::Login,
+    /// Time limits and patience.
+    #[cfg(feature = "net")]
+    pub http: crate::http::Options,
+}
+
+/// The store that a reference is about. A layout that is to be written to is made with the first thing that is put there.
+///
+/// # Errors
+/// [`Error::NotFound`] and [`Error::NoLayout`] where a layout should be read; [`Error::OccupiedDirectory`] where one
+/// cannot be made; [`Error::NotYet`] for what is planned. A registry is not asked yet.
+pub fn open(
+    location: &Location,
+    access: Access,
+    connection: &Connection,
+) -> Result<Box<dyn Store>, Error> {
+    match (location, access) {
+        (Location::Layout(directory), Access::Read) => Ok(Box::new(Layout::open(directory)?)),
+        (Location::Layout(directory), Access::Write) => Ok(Box::new(Layout::create(directory)?)),
+        (Location::Archive(_), _) => Err(Error::NotYet {
+            what: "an archive (oci-archive:)",
+            instead: "use oci:DIR, and tar",
+        }),
+        #[cfg(feature = "net")]
+        (Location::Registry(repository), access) => {
+            let Connection { plain, login, http } = connection.clone();
+            Ok(Box::new(Registry::open(repository, access, plain, login, http)?))
+        }
+        #[cfg(not(feature = "net"))]
+        (Location::Registry(_), _) => {
+            let Connection {} = connection;
+            Err(Error::NotYet {
+                what: "a registry, in an xpost that was built without the feature `net`,",
+                instead: "use oci:DIR",
+            })
+        }
+    }
+}

@@ -4,9 +4,7 @@
 //! checked on the way: [`Verified`] does that for all of them. What a store does not decide is the order of things
 //! and whether a tag may move; `push` does.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::sync::Mutex;
 
 use super::manifest::{Descriptor, Document, MAX_MANIFEST, Node};
 use super::reference::Tag;
@@ -15,6 +13,15 @@ use crate::digest::{Digest, Hashing};
 
 /// Opens the bytes of a blob from their beginning; called again where an upload has to be begun anew.
 pub type Opener<'a> = dyn Fn() -> Result<Box<dyn Read + 'a>, Error> + 'a;
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To pull.
+    Read,
+    /// To pull and to push.
+    Write,
+}
 
 /// A place for blobs, manifests and tags.
 pub trait Store {
@@ -268,124 +275,10 @@ impl<R: Read> Read for Counting<'_, R> {
     }
 }
 
-/// A store that forgets everything: for tests, and to see what a push would do. It is as strict as the strictest
-/// registry: what a manifest points at has to be there.
-#[derive(Debug, Default)]
-pub struct MemoryStore {
-    contents: Mutex<Contents>,
-}
-
-#[derive(Debug, Default)]
-struct Contents {
-    blobs: BTreeMap<Digest, Vec<u8>>,
-    manifests: BTreeMap<Digest, Node>,
-    tags: BTreeMap<Tag, Digest>,
-}
-
-impl MemoryStore {
-    fn contents(&self) -> std::sync::MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Changes the first byte of a blob, as a bad disk would.
-    #[cfg(test)]
-    pub(super) fn damage(&self, digest: &Digest) {
-        let mut contents = self.contents();
-        let first = contents.blobs.get_mut(digest).and_then(|bytes| bytes.first_mut());
-        *first.expect("a blob that is there and not empty") ^= 1;
-    }
-
-    /// How many blobs and manifests there are.
-    pub fn len(&self) -> (usize, usize) {
-        let contents = self.contents();
-        (contents.blobs.len(), contents.manifests.len())
-    }
-
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == (0, 0)
-    }
-
-    /// All tags and what they point at.
-    pub fn tags(&self) -> Vec<(String, Digest)> {
-        self.contents().tags.iter().map(|(tag, digest)| (tag.to_string(), *digest)).collect()
-    }
-}
-
-impl Store for MemoryStore {
-    fn name(&self) -> String {
-        "memory".to_owned()
-    }
-
-    fn tagged(&self, tag: &Tag) -> Result<Option<Node>, Error> {
-        let contents = self.contents();
-        Ok(contents.tags.get(tag).and_then(|digest| contents.manifests.get(digest)).cloned())
-    }
-
-    fn manifest(&self, digest: &Digest) -> Result<Option<Node>, Error> {
-        Ok(self.contents().manifests.get(digest).cloned())
-    }
-
-    fn put_manifest(&self, node: &Node) -> Result<(), Error> {
-        let parts = match node.document()? {
-            Document::Manifest(manifest) => [vec![manifest.config], manifest.layers].concat(),
-            Document::Index(index) => index.manifests,
-        };
-        let is_there = |part: &&Descriptor| {
-            let contents = self.contents();
-            contents.blobs.contains_key(&part.digest)
-                || contents.manifests.contains_key(&part.digest)
-        };
-        if let Some(missing) = parts.iter().find(|part| !is_there(part)) {
-            return Err(Error::NotFound { what: missing.digest.to_string(), place: self.name() });
-        }
-        let plain = Node { descriptor: node.descriptor.plain(), bytes: node.bytes.clone() };
-        self.contents().manifests.insert(node.descriptor.digest, plain);
-        Ok(())
-    }
-
-    fn put_tag(&self, tag: &Tag, node: &Node) -> Result<(), Error> {
-        self.put_manifest(node)?;
-        self.contents().tags.insert(tag.clone(), node.descriptor.digest);
-        Ok(())
-    }
-
-    fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
-        Ok(self.contents().blobs.contains_key(&blob.digest))
-    }
-
-    fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
-        let bytes = self.contents().blobs.get(&blob.digest).cloned();
-        let missing = || Error::NotFound { what: blob.digest.to_string(), place: self.name() };
-        Ok(Box::new(Verified::new(io::Cursor::new(bytes.ok_or_else(missing)?), blob)))
-    }
-
-    fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        let step = || format!("read {}", blob.digest);
-        Verified::new(open()?, blob)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Error::of_stream(error, step))?;
-        self.contents().blobs.insert(blob.digest, bytes);
-        Ok(())
-    }
-
-    fn listed(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
-        let of = |node: &Node| {
-            let document = node.document().ok()?;
-            (document.subject()?.digest == *subject).then(|| described(node, &document))
-        };
-        Ok(self.contents().manifests.values().filter_map(of).collect())
-    }
-
-    fn list(&self, _subject: &Digest, _entries: &[Descriptor]) -> Result<Option<Tag>, Error> {
-        Ok(None)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::MemoryStore;
     use crate::oci::manifest::{Index, Manifest, media};
 
     fn read(bytes: &[u8], expected: &Descriptor) -> Result<Vec<u8>, Error> {
@@ -400,7 +293,7 @@ mod tests {
     fn other_bytes_than_promised_are_never_taken_for_them() {
         let promised = Descriptor::new("", Digest::of(b"abc"), 3);
         assert_eq!(read(b"abc", &promised).expect("the bytes"), b"abc");
-        assert!(matches!(read(b"abd", &promised), Err(Error::WrongDigest { .. })));
+        assert!(matches!(read(b"xyz", &promised), Err(Error::WrongDigest { .. })));
         assert!(matches!(read(b"ab", &promised), Err(Error::WrongSize { found: 2, .. })));
         assert!(matches!(read(b"abcd", &promised), Err(Error::WrongSize { .. })));
     }

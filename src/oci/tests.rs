@@ -65,6 +65,8 @@ impl Home {
                 "org.opencontainers.image.version".into(),
                 version.into(),
             )]),
+            problems: Vec::new(),
+            strangers: Vec::new(),
             bundle: Some(self.file("", "index.sigstore.json", "bundle of the index")),
         }
     }
@@ -90,7 +92,7 @@ fn fetch(store: &dyn Store, to: &Path, inspect: &Inspect<'_>) -> Result<Vec<Path
     let published = Published::of(resolve(store, &v1())?)?;
     let wanted = PlatformEntry { os: "linux".into(), architecture: "arm64".into(), variant: None };
     let manifest = &published.platform(&wanted)?.descriptor;
-    let plan = Plan::new(store, manifest, to, Extent::Debug)?;
+    let plan = Plan::new(store, manifest, to, Extent::Debug, &|_| true)?;
     let fetched = plan.fetch(store, inspect, &|_| {})?;
     Ok(fetched.into_iter().map(|file| file.path).collect())
 }

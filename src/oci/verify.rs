@@ -162,3 +162,44 @@ impl Untrusted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::manifest::{Descriptor, EMPTY_BYTES, Index, Manifest, media};
+    use crate::oci::{MemoryStore, Store};
+    use crate::sign::{Signer, SigningKey, Statement};
+
+    fn keep(store: &MemoryStore, media_type: &str, bytes: &[u8]) -> Descriptor {
+        let blob = Descriptor::new(media_type, Digest::of(bytes), bytes.len() as u64);
+        store.put_blob(&blob, &|| Ok(Box::new(bytes))).expect("kept");
+        blob
+    }
+
+    fn signed_manifest(store: &MemoryStore, key: &SigningKey) -> Node {
+        keep(store, media::EMPTY, EMPTY_BYTES);
+        let node = Manifest::new(media::BINARY, Vec::new()).to_node();
+        store.put_manifest(&node).expect("kept");
+        let name = ManifestName::of_parts("linux", "amd64", None);
+        let statement = Statement::new(&name, node.descriptor.digest, Vec::new());
+        let bundle = sign::sign(&statement, key).expect("signed");
+        let mut referrer = Manifest::new(media::BUNDLE, vec![keep(store, media::BUNDLE, &bundle)]);
+        referrer.subject = Some(node.descriptor.plain());
+        store.put_manifest(&referrer.to_node()).expect("kept");
+        node
+    }
+
+    #[test]
+    fn an_index_is_not_trusted_for_the_manifests_in_it() {
+        let store = MemoryStore::default();
+        let key = SigningKey::generate().expect("a key");
+        let manifest = signed_manifest(&store, &key);
+        Trusted::verify(&store, manifest.clone(), key.public_key(), None).expect("signed");
+        // Made by anybody who may push, of manifests that are signed, without saying for which platform they are.
+        let index = Index::new(Some(media::RELEASE), vec![manifest.descriptor.plain()]).to_node();
+        let verdict = Trusted::verify(&store, index, key.public_key(), None);
+        assert!(
+            matches!(&verdict, Err(Untrusted::Unsigned { what }) if what.starts_with("the index"))
+        );
+    }
+}

@@ -14,6 +14,18 @@ use crate::fs::{self, AtomicFile, Mode};
 pub struct Staged {
     files: Vec<AtomicFile>,
     stale: Vec<PathBuf>,
+    /// The directories that were made for them, each before those above it.
+    made: Vec<PathBuf>,
+}
+
+/// What is not committed leaves nothing: no file, and no directory that was made for one.
+impl Drop for Staged {
+    fn drop(&mut self) {
+        self.files.clear();
+        for directory in &self.made {
+            fs::remove_empty_dir(directory);
+        }
+    }
 }
 
 impl Staged {
@@ -24,12 +36,14 @@ impl Staged {
         mode: Mode,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> fs::Result<()> {
+        self.made.splice(0..0, fs::missing_dirs(path));
         let file = AtomicFile::create(path, mode)?;
         let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
         fill(&mut buffered).map_err(fs::at("write", path))?;
-        self.files.push(
-            buffered.into_inner().map_err(|error| fs::at("write", path)(error.into_error()))?,
-        );
+        let written = buffered.into_inner();
+        let mut file = written.map_err(|error| fs::at("write", path)(error.into_error()))?;
+        file.finish()?;
+        self.files.push(file);
         Ok(())
     }
 
@@ -85,14 +99,14 @@ impl Staged {
     /// Removes what is stale and lets the new files appear. Says what was removed.
     ///
     /// Signatures go first: should the machine stop in the middle, what is there is unsigned rather than signed wrongly.
-    pub fn commit(self) -> fs::Result<Vec<PathBuf>> {
+    pub fn commit(mut self) -> fs::Result<Vec<PathBuf>> {
         let mut removed = Vec::new();
-        for path in self.stale {
+        for path in std::mem::take(&mut self.stale) {
             if fs::remove(&path)? {
                 removed.push(path);
             }
         }
-        for file in self.files {
+        for file in std::mem::take(&mut self.files) {
             file.commit()?;
         }
         Ok(removed)

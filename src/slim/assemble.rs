@@ -91,7 +91,7 @@ impl<'data> Assembly<'_, 'data> {
         self.layout.push(Piece::Copied(self.elf.bytes(0..header)), Holds::Headers);
         let mut at = header;
         for loaded in &self.plan.loaded {
-            for span in spans.iter().filter_map(|span| clip(span, at..loaded.start)) {
+            for span in within(spans, at..loaded.start) {
                 self.between_segments(span);
             }
             let rest = at.max(loaded.start)..loaded.end.max(at);
@@ -270,10 +270,15 @@ fn payload_start(spans: &[Span]) -> u64 {
     }
 }
 
-/// The part of a span that lies in a range.
-fn clip(span: &Span, range: Range<u64>) -> Option<Span> {
-    let clipped = span.range.start.max(range.start)..span.range.end.min(range.end);
-    (!clipped.is_empty()).then(|| Span { range: clipped, owner: span.owner })
+/// The parts of spans that lie in a range.
+fn within(spans: &[Span], range: Range<u64>) -> impl Iterator<Item = Span> + '_ {
+    let first = spans.partition_point(|span| span.range.end <= range.start);
+    let rest = spans.get(first..).unwrap_or_default();
+    let end = range.end.max(range.start);
+    rest.iter().take_while(move |span| span.range.start < end).map(move |span| Span {
+        range: span.range.start.max(range.start)..span.range.end.min(end),
+        owner: span.owner,
+    })
 }
 
 /// The alignment of a section that is not loaded. More than a page is no alignment but a lie.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::{Error, Layout, Piece, Plan};
 use crate::elf::{Elf, Segment};
 
-/// A law that a layout breaks: a bug in xpost, never an input's fault.
+/// A law that a layout breaks: by headers that contradict each other in a way nobody thought of, or by a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Broken {
@@ -45,8 +45,11 @@ fn loaded_bytes(elf: &Elf<'_>, layout: &Layout<'_>) -> Result<(), Broken> {
         *first = rest;
         ranges.extend([0..table.start, table.end..counts.start]);
     }
+    ranges.sort_by_key(|range| range.start);
     for (range, piece, _) in layout.stretches() {
-        for loaded in &ranges {
+        let first = ranges.partition_point(|loaded| loaded.end <= range.start);
+        let touching = ranges.get(first..).unwrap_or_default();
+        for loaded in touching.iter().take_while(|loaded| loaded.start < range.end) {
             let both = range.start.max(loaded.start)..range.end.min(loaded.end);
             if !both.is_empty() && !same(elf, &range, piece, &both) {
                 return Err(Broken::LoadedBytes { start: both.start, end: both.end });

@@ -44,10 +44,8 @@ pub(super) fn unwinds_alone(elf: &Elf<'_>) -> Result<Option<SectionId>, Error> {
     covered.sort_by_key(|range| range.start);
     let alone = ranges(&debug, &bases).into_iter().any(|range| {
         let after = covered.partition_point(|other| other.start <= range.start);
-        !after
-            .checked_sub(1)
-            .and_then(|index| covered.get(index))
-            .is_some_and(|other| range.start < other.end)
+        let before = after.checked_sub(1).and_then(|index| covered.get(index));
+        before.is_none_or(|before| before.end <= range.start)
     });
     Ok(alone.then_some(section.id))
 }

@@ -3,6 +3,7 @@
 //! The slim file and its debug file are two layouts of one plan, and one writer serves both. It decides
 //! nothing, and can fail only as its output fails.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
@@ -116,8 +117,10 @@ impl<'data> Layout<'data> {
     /// How many bytes hold what, in file order of the first of each kind; adds up to the file's length.
     pub fn sizes(&self) -> Vec<(Holds, u64)> {
         let mut sizes: Vec<(Holds, u64)> = Vec::new();
+        let mut rows: BTreeMap<Holds, usize> = BTreeMap::new();
         for (range, _, holds) in self.stretches() {
-            match sizes.iter_mut().find(|(other, _)| *other == holds) {
+            let row = *rows.entry(holds).or_insert(sizes.len());
+            match sizes.get_mut(row) {
                 Some((_, size)) => *size += range.end - range.start,
                 None => sizes.push((holds, range.end - range.start)),
             }

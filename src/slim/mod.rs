@@ -117,6 +117,22 @@ pub enum Error {
         /// Where it ends.
         end: u64,
     },
+    /// Two sections whose contents would be copied share bytes.
+    #[error("sections {first} and {second} overlap")]
+    Overlap {
+        /// One of them.
+        first: u32,
+        /// The other.
+        second: u32,
+    },
+    /// A string table has to change, and is loaded.
+    #[error(
+        "section {section} holds the names of sections or symbols and is loaded, so they cannot change"
+    )]
+    NamesLoaded {
+        /// Which.
+        section: u32,
+    },
     /// Symbols that were asked for are not there.
     #[error("{}", describe_missing(missing, *has_table))]
     SymbolsMissing {
@@ -142,8 +158,10 @@ pub enum Error {
         /// Its length in bytes.
         len: u64,
     },
-    /// A bug in xpost, found before anything was written.
-    #[error("a bug in xpost, please report it: {0}")]
+    /// The layout breaks a law; nothing was written.
+    #[error(
+        "the slim file would not be right ({0}): the headers contradict each other, or this is a bug in xpost"
+    )]
     Broken(Broken),
 }
 

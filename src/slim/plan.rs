@@ -5,7 +5,7 @@ use std::ops::Range;
 use object::elf;
 
 use super::symbols::Choice;
-use super::{Error, Leaving, Options, rules};
+use super::{Error, Leaving, Options, Symbols, rules};
 use crate::elf::{Elf, Place, Section, SectionId, overlaps};
 
 /// Where a section goes.
@@ -67,6 +67,8 @@ pub struct Plan<'data> {
     pub unowned: Vec<Range<u64>>,
     /// The bytes of the input that must not move, sorted.
     pub(super) loaded: Vec<Range<u64>>,
+    /// Whether the slim file's symbol table is not the input's.
+    rebuilds_symbols: bool,
 }
 
 impl<'data> Plan<'data> {
@@ -74,16 +76,22 @@ impl<'data> Plan<'data> {
     pub fn new(elf: &Elf<'data>, options: &Options) -> Result<Self, Error> {
         refuse(elf)?;
         let loaded = elf.loaded_ranges();
-        let symbols = Choice::new(elf, &options.symbols)?;
+        let mut symbols = Choice::new(elf, &options.symbols)?;
         let mut decisions = rules::decide(elf, &symbols, &loaded)?;
+        if options.symbols == Symbols::All && symbols.leave_with(&decisions) {
+            decisions = rules::decide(elf, &symbols, &loaded)?;
+        }
         if options.leaving == Leaving::Dropped {
             for decision in decisions.iter_mut().filter(|decision| decision.fate == Fate::Debug) {
                 decision.fate = Fate::Drop;
             }
         }
         let unowned = elf.map().unowned(elf).map(|span| span.range.clone()).collect();
-        let plan = Self { decisions, symbols, unowned, loaded };
+        let rebuilds_symbols = rebuilds_symbols(elf, &decisions, &symbols);
+        let plan = Self { decisions, symbols, unowned, loaded, rebuilds_symbols };
         plan.check_places(elf)?;
+        plan.check_overlaps(elf)?;
+        plan.check_names(elf)?;
         Ok(plan)
     }
 
@@ -98,15 +106,10 @@ impl<'data> Plan<'data> {
         self.decisions.get(section.index()).map_or(Fate::Drop, |decision| decision.fate)
     }
 
-    /// Whether the slim file gets a symbol table with only some of the input's symbols.
+    /// Whether the slim file gets a symbol table of its own: some symbols leave, a section that symbols name
+    /// has another index, or their names stand among those of the sections.
     pub fn rebuilds_symbols(&self) -> bool {
-        self.symbols.keeps_any()
-            && !self.symbols.keeps_all()
-            && self.symbols.table.is_some_and(|table| {
-                self.decisions
-                    .get(table.section.index())
-                    .is_some_and(|decision| decision.rule == "kept-symbols")
-            })
+        self.rebuilds_symbols
     }
 
     /// The sections of the slim file, in the order of its section headers.
@@ -120,7 +123,9 @@ impl<'data> Plan<'data> {
     /// A section is either loaded or not, and a kept symbol's section stays.
     fn check_places(&self, elf: &Elf<'_>) -> Result<(), Error> {
         for section in elf.sections().iter().filter(|section| section.has_contents()) {
-            if overlaps(&section.range(), &self.loaded).is_none() {
+            // The header changes, so nothing else can be there.
+            let over_header = section.offset < elf.header_size();
+            if over_header || overlaps(&section.range(), &self.loaded).is_none() {
                 let range = section.range();
                 return Err(Error::Straddles {
                     section: section.id.0,
@@ -139,6 +144,61 @@ impl<'data> Plan<'data> {
         }
         Ok(())
     }
+
+    /// Contents that are copied stand in no two sections: a few headers over the same bytes would make an
+    /// output of any size.
+    fn check_overlaps(&self, elf: &Elf<'_>) -> Result<(), Error> {
+        let copied = |section: &&Section<'_>| {
+            section.has_contents()
+                && (self.fate(section.id).is_in_debug()
+                    || overlaps(&section.range(), &self.loaded) != Some(true))
+        };
+        let mut sections: Vec<_> = elf.sections().iter().filter(copied).collect();
+        sections.sort_by_key(|section| section.offset);
+        let mut last: Option<&Section<'_>> = None;
+        for section in sections {
+            if let Some(last) = last.filter(|last| section.offset < last.range().end) {
+                return Err(Error::Overlap { first: last.id.0, second: section.id.0 });
+            }
+            last = Some(section);
+        }
+        Ok(())
+    }
+
+    /// String tables that are made anew must be free to move.
+    fn check_names(&self, elf: &Elf<'_>) -> Result<(), Error> {
+        let of_sections = elf.header().section_names.filter(|_| self.leaves());
+        let is_fixed = |id: &SectionId| elf.section(*id).is_some_and(Section::is_loaded);
+        let of_symbols = self.symbols.table.filter(|_| self.rebuilds_symbols);
+        let of_symbols = of_symbols.map(|table| table.names_section);
+        let moves = |id: &SectionId| {
+            self.decisions
+                .get(id.index())
+                .is_some_and(|decision| matches!(decision.rule, "kept-symbols" | "section-names"))
+        };
+        let fixed = of_sections.filter(is_fixed).or(of_symbols.filter(|id| !moves(id)));
+        match fixed {
+            Some(id) => Err(Error::NamesLoaded { section: id.0 }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// See [`Plan::rebuilds_symbols`].
+fn rebuilds_symbols(elf: &Elf<'_>, decisions: &[Decision<'_>], symbols: &Choice<'_>) -> bool {
+    let Some(table) = symbols.table.filter(|_| symbols.keeps_any()) else { return false };
+    let stays = decisions.get(table.section.index());
+    if stays.is_none_or(|decision| decision.rule != "kept-symbols") {
+        return false;
+    }
+    let leaves = |decision: &&Decision<'_>| !decision.fate.is_in_slim();
+    let Some(first) = decisions.iter().find(leaves).map(|decision| decision.section) else {
+        return !symbols.keeps_all();
+    };
+    let renumbered = |place: Place| matches!(place, Place::Section(id) if id > first);
+    !symbols.keeps_all()
+        || elf.header().section_names == Some(table.names_section)
+        || symbols.kept.iter().any(|symbol| renumbered(symbol.place))
 }
 
 /// What cannot be slimmed.

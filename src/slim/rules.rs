@@ -69,10 +69,20 @@ impl Context<'_, '_> {
         self.elf.header().section_names == Some(section.id)
     }
 
+    /// Whether the section belongs to the symbol table. A table of which one part cannot move stays whole.
     fn is_symbols(&self, section: &Section<'_>) -> bool {
         self.choice.table.is_some_and(|table| {
-            [Some(table.section), Some(table.names_section), table.extended_section]
-                .contains(&Some(section.id))
+            let movable = |id: SectionId| {
+                self.elf.section(id).is_some_and(|section| {
+                    section.id.0 != 0
+                        && (self.is_names(section)
+                            || !section.is_loaded() && !self.is_under_segment(section))
+                })
+            };
+            movable(table.section)
+                && movable(table.names_section)
+                && [Some(table.section), Some(table.names_section), table.extended_section]
+                    .contains(&Some(section.id))
         })
     }
 

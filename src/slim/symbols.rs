@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use object::elf;
 
-use super::{Error, Missing, Symbols};
-use crate::elf::{Elf, Symbol, SymbolTable};
+use super::{Decision, Error, Missing, Symbols};
+use crate::elf::{Elf, Place, Symbol, SymbolTable};
 
 /// The symbols of an input, and those of them that stay in the slim file.
 #[derive(Debug, Clone)]
@@ -26,7 +26,9 @@ impl<'data> Choice<'data> {
         let kept: Vec<_> = match symbols {
             Symbols::All => all().collect(),
             Symbols::Named(names) => {
-                let wanted: HashSet<&[u8]> = names.iter().map(String::as_bytes).collect();
+                // Nameless symbols stand for sections; nobody asks for one of those.
+                let wanted: HashSet<&[u8]> =
+                    names.iter().map(String::as_bytes).filter(|name| !name.is_empty()).collect();
                 let kept: Vec<_> = all().filter(|symbol| wanted.contains(symbol.name)).collect();
                 missing(elf, names, &kept, table.as_ref())?;
                 kept
@@ -34,6 +36,19 @@ impl<'data> Choice<'data> {
         };
         let total = table.map_or(0, |table| table.len().saturating_sub(1));
         Ok(Self { table, kept, total })
+    }
+
+    /// Lets the symbols go that are defined in sections that leave, as the nameless symbols of debug sections
+    /// are. Says whether there were any.
+    pub(super) fn leave_with(&mut self, decisions: &[Decision<'_>]) -> bool {
+        let before = self.kept.len();
+        self.kept.retain(|symbol| match symbol.place {
+            Place::Section(id) => {
+                decisions.get(id.index()).is_some_and(|decision| decision.fate.is_in_slim())
+            }
+            Place::Reserved(_) => true,
+        });
+        self.kept.len() != before
     }
 
     /// Whether any symbol stays.
@@ -103,9 +118,21 @@ fn distance(typed: &str, symbol: &str) -> Option<usize> {
     if symbol.rsplit(['.', ':']).next() == Some(typed) && symbol.starts_with(typed) {
         return Some(1);
     }
+    if is_swapped(typed.as_bytes(), symbol.as_bytes()) {
+        return Some(2);
+    }
     let bound = (typed.len() / 3).clamp(1, 3);
     let edits = edit_distance(typed.as_bytes(), symbol.as_bytes(), bound)?;
     Some(edits + 1)
+}
+
+/// Whether two neighbours changed places: `mian` for `main`.
+fn is_swapped(left: &[u8], right: &[u8]) -> bool {
+    let same = left.iter().zip(right).take_while(|(left, right)| left == right).count();
+    match (left.get(same..), right.get(same..)) {
+        (Some([a, b, left @ ..]), Some([c, d, right @ ..])) => (a, b, left) == (d, c, right),
+        _ => false,
+    }
 }
 
 /// The Levenshtein distance, where it is at most `bound`.
@@ -138,6 +165,7 @@ mod tests {
         assert_eq!(distance("main", "main.main"), Some(1));
         assert_eq!(distance("Main", "main"), Some(0));
         assert_eq!(distance("handler", "handlr"), Some(2));
+        assert_eq!(distance("mian", "main"), Some(2));
         assert_eq!(distance("main", "domain.other"), None);
         assert_eq!(distance("main", "printf"), None);
     }

@@ -5,12 +5,17 @@
 )]
 #![expect(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stderr,
     reason = "the rules of the program, not of its tests"
 )]
 
+mod action;
 mod environment;
+mod layouts;
+mod readme;
 mod refusals;
 mod road;
+mod slim;
 mod support;

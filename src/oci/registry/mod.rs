@@ -8,10 +8,10 @@ use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
-use super::auth::{self, Credentials, Step, TokenRequest};
+use super::auth::{self, Credentials, Login, Step, TokenRequest};
 use super::manifest::{Descriptor, MAX_MANIFEST, Node, media};
 use super::reference::{Repository, Tag};
-use super::store::{Opener, Store, checked};
+use super::store::{Access, Opener, Store, checked};
 use crate::digest::Digest;
 use crate::http::header::{self, HeaderName, HeaderValue};
 use crate::http::{self, Http, Method, Proxy, Request, Response, Url};
@@ -35,15 +35,6 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 /// The largest answer of a token server.
 const MAX_TOKEN: u64 = 1 << 20;
 
-/// What a repository is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// To pull.
-    Read,
-    /// To pull and to push.
-    Write,
-}
-
 /// When http without TLS is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plain {
@@ -60,12 +51,13 @@ pub struct Registry {
     repository: Repository,
     base: Url,
     access: Access,
-    login: Mutex<Login>,
+    login: Login,
+    session: Mutex<Session>,
 }
 
 /// What is known about who we are.
-#[derive(Debug)]
-struct Login {
+#[derive(Debug, Default)]
+struct Session {
     /// Looked up when they are first asked for.
     credentials: Option<Credentials>,
     /// What the registry accepted last.
@@ -75,7 +67,7 @@ struct Login {
 impl Registry {
     /// Opens a repository; nothing is sent yet.
     ///
-    /// Without `credentials`, those that `docker login` keeps are used when the registry asks for some.
+    /// Credentials are looked up when the registry asks for some, and not before.
     ///
     /// # Errors
     /// When there can be no client.
@@ -83,7 +75,7 @@ impl Registry {
         repository: &Repository,
         access: Access,
         plain: Plain,
-        credentials: Option<Credentials>,
+        login: Login,
         mut options: http::Options,
     ) -> Result<Self, Error> {
         let scheme =
@@ -98,8 +90,8 @@ impl Registry {
         })?;
         let http = Http::new(options)
             .map_err(|source| Error::Http { step: format!("open {repository}"), source })?;
-        let login = Mutex::new(Login { credentials, authorization: None });
-        Ok(Self { http, repository: repository.clone(), base, access, login })
+        let session = Mutex::default();
+        Ok(Self { http, repository: repository.clone(), base, access, login, session })
     }
 
     fn url(&self, path: &str) -> Result<Url, Error> {
@@ -139,8 +131,8 @@ impl Registry {
     }
 
     fn authorize(&self, request: &mut Request<'_>) {
-        let login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = login.authorization.as_ref().filter(|_| self.is_ours(&request.url)) {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = session.authorization.as_ref().filter(|_| self.is_ours(&request.url)) {
             request.headers.insert(header::AUTHORIZATION, value.clone());
         }
     }
@@ -172,16 +164,16 @@ impl Registry {
                 "the password has characters that no header takes".to_owned(),
             )
         })?;
-        self.login.lock().unwrap_or_else(PoisonError::into_inner).authorization = Some(value);
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).authorization = Some(value);
         Ok(())
     }
 
     fn credentials(&self) -> Result<Credentials, Error> {
-        let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        if login.credentials.is_none() {
-            login.credentials = Some(auth::stored(&self.repository)?);
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if session.credentials.is_none() {
+            session.credentials = Some(self.login.credentials(&self.repository)?);
         }
-        Ok(login.credentials.clone().unwrap_or(Credentials::Anonymous))
+        Ok(session.credentials.clone().unwrap_or(Credentials::Anonymous))
     }
 
     fn fetch_token(
@@ -230,8 +222,8 @@ impl Registry {
 
     /// A 401 or 403 after we said who we are.
     fn refused(&self, response: Response<'_>) -> Error {
-        let login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        let credentials = login.credentials.clone().unwrap_or(Credentials::Anonymous);
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let credentials = session.credentials.clone().unwrap_or(Credentials::Anonymous);
         self.unauthorized(&credentials, response.into_error().to_string())
     }
 

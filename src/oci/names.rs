@@ -1,0 +1,67 @@
+//! The names in the documents of a registry: media types, artifact types, annotations.
+//!
+//! Those that begin with `dev.xpost` or `application/vnd.xpost` are ours and part of the format; with each of the others
+//! stands where it comes from.
+
+/// Media types and artifact types.
+pub mod media {
+    /// OCI image-spec, "Image Manifest".
+    pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    /// OCI image-spec, "Image Index".
+    pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    /// OCI image-spec, "Guidance for an Empty Descriptor".
+    pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+    /// Docker's image manifest, version 2 schema 2: an older name for the same shape.
+    pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    /// Docker's manifest list.
+    pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+    /// The artifact type of a release's index.
+    pub const RELEASE: &str = "application/vnd.xpost.release.v1";
+    /// The artifact type of a platform's manifest.
+    pub const BINARY: &str = "application/vnd.xpost.binary.v1";
+    /// A binary, raw: the layer's digest is the file's.
+    pub const BINARY_ELF: &str = "application/vnd.xpost.binary.elf.v1";
+    /// The artifact type of a debug file's manifest.
+    pub const DEBUG: &str = "application/vnd.xpost.debuginfo.v1";
+    /// A debug file, raw.
+    pub const DEBUG_ELF: &str = "application/vnd.xpost.debuginfo.elf.v1";
+    /// A Sigstore bundle, as artifact type and as layer (cosign, specs/BUNDLE_SPEC.md).
+    pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    /// An SBOM in CycloneDX, as artifact type and as layer.
+    pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+    /// An SBOM in SPDX, as artifact type and as layer.
+    pub const SPDX: &str = "application/spdx+json";
+}
+
+/// The keys of annotations, and values that never change.
+pub mod annotation {
+    /// The file name of a layer; oras, too, writes a layer under this name (OCI image-spec, "Annotations").
+    pub const TITLE: &str = "org.opencontainers.image.title";
+    /// The tag of an entry in a layout's `index.json` (OCI image-spec, "Image Layout").
+    pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+    /// The version of a release (OCI image-spec, "Annotations").
+    pub const VERSION: &str = "org.opencontainers.image.version";
+    /// The build-id of a binary or a debug file, in hex.
+    pub const BUILD_ID: &str = "dev.xpost.build-id";
+    /// SHA-256 over the segments: which program a debug file belongs to.
+    pub const LOAD_DIGEST: &str = "dev.xpost.load-digest";
+    /// The permission bits of a binary, as `0755`.
+    pub const MODE: &str = "dev.xpost.mode";
+    /// The target triple, which tells builds for one platform apart.
+    pub const TARGET: &str = "dev.xpost.target";
+    /// What `MODE` says.
+    pub const EXECUTABLE: &str = "0755";
+    /// What kind of content a bundle has (cosign, specs/BUNDLE_SPEC.md).
+    pub const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
+    /// The predicate type of a bundle's statement (cosign, specs/BUNDLE_SPEC.md).
+    pub const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+    /// The value of `BUNDLE_CONTENT` for a signed statement.
+    pub const DSSE: &str = "dsse-envelope";
+    /// The predicate type of a signature.
+    pub const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+    /// By this key `cosign verify --local-image` finds what a layout is about (cosign, pkg/oci/layout).
+    pub const KIND: &str = "kind";
+    /// The value of `KIND`.
+    pub const KIND_IMAGE: &str = "dev.cosignproject.cosign/image";
+}

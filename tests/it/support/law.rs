@@ -1,0 +1,213 @@
+//! The laws of a split, checked on bytes: whatever the input was.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use object::elf;
+use xpost::debug::{self, Compression, Split};
+use xpost::elf::{Elf, Place, Section, Symbol};
+use xpost::slim::{self, DebugLink, Leaving, Options, Symbols};
+
+/// An input and what came of it.
+pub struct Halves {
+    pub input: Vec<u8>,
+    pub slim: Vec<u8>,
+    /// None where nothing left.
+    pub debug: Option<Vec<u8>>,
+}
+
+/// Options that keep these symbols.
+pub fn keeping(names: &[&str]) -> Options {
+    let names = names.iter().map(|&name| name.to_owned()).collect();
+    Options { symbols: Symbols::Named(names), leaving: Leaving::ToDebugFile }
+}
+
+/// Splits with the library and holds the outcome against the laws.
+pub fn split(input: &[u8], options: &Options, compression: Compression) -> Halves {
+    let halves = try_split(input, options, compression);
+    let halves = halves.unwrap_or_else(|error| panic!("it cannot be split: {error}"));
+    hold(&halves);
+    halves
+}
+
+/// Splits with the library.
+pub fn try_split(
+    input: &[u8],
+    options: &Options,
+    compression: Compression,
+) -> Result<Halves, slim::Error> {
+    let elf = Elf::parse(input)?;
+    let link = |layout: &_| debug::link("input.debug", layout);
+    let Split { slim, debug, .. } = debug::split(&elf, options, compression, link)?;
+    let sum = |layout: &slim::Layout<'_>| layout.sizes().iter().map(|(_, size)| size).sum::<u64>();
+    assert_eq!(sum(&slim), slim.len(), "sizes add up");
+    let debug = debug.map(|layout| {
+        assert_eq!(sum(&layout), layout.len(), "sizes add up");
+        layout.to_vec()
+    });
+    Ok(Halves { input: input.to_vec(), slim: slim.to_vec(), debug })
+}
+
+/// Panics where a law is broken.
+pub fn hold(halves: &Halves) {
+    let input = Elf::parse(&halves.input).unwrap();
+    let slim = Elf::parse(&halves.slim).expect("the slim file parses");
+    loaded_bytes_are_equal(&input, &slim);
+    // What leaves from between segments leaves zeros, so only that file can end up longer, by its new tables.
+    let fixed = |segment: &xpost::elf::Segment| segment.range().end;
+    let fixed = input.segments().iter().map(fixed).max().unwrap_or(0);
+    let fixed = fixed.max(input.segments_range().end);
+    let leaves_a_hole = |section: &Section<'_>| {
+        !section.is_loaded() && section.has_contents() && section.offset < fixed
+    };
+    let has_holes =
+        input.sections().iter().any(leaves_a_hole) || input.sections_range().start < fixed;
+    assert!(slim.len() <= input.len() || has_holes, "{} from {}", slim.len(), input.len());
+    assert_eq!(xpost::inspect::load_digest(&slim), xpost::inspect::load_digest(&input));
+    assert_eq!(xpost::inspect::build_id(&slim), xpost::inspect::build_id(&input));
+    links_hold(&input, &slim);
+    symbols_hold(&input, &slim);
+    let Some(bytes) = &halves.debug else {
+        assert!(halves.slim == halves.input, "nothing left, so nothing changed");
+        return;
+    };
+    let debug = Elf::parse(bytes).expect("the debug file parses");
+    debug_headers_hold(&input, &debug);
+    nothing_is_lost(&input, &slim, &debug);
+    assert_eq!(xpost::inspect::build_id(&debug), xpost::inspect::build_id(&input));
+    let link = DebugLink::of(&slim).expect("a link to the debug file");
+    assert_eq!(link.crc, crc32fast::hash(bytes), "the link's checksum is that of the debug file");
+    let all = symbols(&input);
+    assert!(symbols(&debug) == all || symbols(&slim) == all, "every symbol is somewhere");
+}
+
+/// Every byte of the ELF header but three fields, of the program headers, under a program header and in a loaded section.
+fn loaded_bytes_are_equal(input: &Elf<'_>, slim: &Elf<'_>) {
+    let mask: [Range<u64>; 3] =
+        if input.is_64() { [40..48, 60..62, 62..64] } else { [32..36, 48..50, 50..52] };
+    let unmasked = |elf: &Elf<'_>, range: Range<u64>| -> Vec<u8> {
+        let bytes = elf.data().get(range.start as usize..range.end as usize);
+        let bytes = bytes.unwrap_or_else(|| panic!("{range:?} is outside the file"));
+        let masked = |offset: u64| mask.iter().any(|field| field.contains(&offset));
+        let numbered = (range.start..).zip(bytes);
+        numbered.map(|(offset, &byte)| if masked(offset) { 0 } else { byte }).collect()
+    };
+    let mut ranges = vec![0..input.header_size(), input.segments_range()];
+    let covered = input.segments().iter().filter(|segment| segment.kind != elf::PT_NULL);
+    ranges.extend(covered.map(|segment| segment.offset..segment.offset + segment.file_size));
+    for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+        assert!(
+            unmasked(input, range.clone()) == unmasked(slim, range.clone()),
+            "the loaded bytes {range:x?} differ"
+        );
+    }
+    let loaded = |elf: &Elf<'_>| -> Vec<_> {
+        let sections = elf.sections().iter().filter(|section| section.is_loaded());
+        let place = |section: &Section<'_>| match section.kind {
+            elf::SHT_NOBITS => 0,
+            _ => section.offset,
+        };
+        sections
+            .map(|section| {
+                let name = section.name.to_vec();
+                (name, section.address, place(section), section.size, section.data.to_vec())
+            })
+            .collect()
+    };
+    assert!(loaded(input) == loaded(slim), "the loaded sections are where they were");
+}
+
+/// A section of the slim file that points to another points to the same one as before, or to none where that left.
+fn links_hold(input: &Elf<'_>, slim: &Elf<'_>) {
+    let name = |elf: &Elf<'_>, index: u32| {
+        let found = elf.section(xpost::elf::SectionId(index)).filter(|_| index != 0);
+        found.map(|section| section.name.to_vec())
+    };
+    let key = |section: &Section<'_>| {
+        (section.name.to_vec(), section.kind, section.address, section.flags.0)
+    };
+    let olds: HashMap<_, _> = input.sections().iter().map(|old| (key(old), old)).collect();
+    let names: HashSet<_> = slim.sections().iter().map(|section| section.name.to_vec()).collect();
+    for new in slim.sections().iter().skip(1).filter(|new| new.name != b".gnu_debuglink") {
+        let old = olds.get(&key(new)).unwrap_or_else(|| panic!("{new:?} is new"));
+        let kept = |index| name(input, index).filter(|name| names.contains(name));
+        assert_eq!(name(slim, new.link), kept(old.link), "sh_link of {new:?}");
+        if old.info_is_section() {
+            assert_eq!(name(slim, new.info), kept(old.info), "sh_info of {new:?}");
+        }
+    }
+}
+
+/// What a symbol is, whatever its index and its section's are.
+type Meaning = (Vec<u8>, u64, u64, u8, u8, Result<Vec<u8>, u16>);
+
+/// The symbols of a file.
+pub fn symbols(elf: &Elf<'_>) -> Vec<Meaning> {
+    let table = elf.symbols(object::elf::SHT_SYMTAB).expect("the symbols can be read");
+    let place = |symbol: &Symbol<'_>| match symbol.place {
+        Place::Section(id) => Ok(elf.section(id).unwrap().name.to_vec()),
+        Place::Reserved(index) => Err(index),
+    };
+    let symbols = table.iter().flat_map(|table| table.iter());
+    symbols
+        .map(|symbol| {
+            let meaning = (symbol.name.to_vec(), symbol.value, symbol.size);
+            (meaning.0, meaning.1, meaning.2, symbol.info.0, symbol.other.0, place(&symbol))
+        })
+        .collect()
+}
+
+/// Symbols in the slim file mean what they meant, local ones first.
+fn symbols_hold(input: &Elf<'_>, slim: &Elf<'_>) {
+    let all: HashSet<_> = symbols(input).into_iter().collect();
+    let kept = symbols(slim);
+    assert!(kept.iter().all(|symbol| all.contains(symbol)), "{kept:?}");
+    let Some(table) = slim.sections().iter().find(|section| section.kind == elf::SHT_SYMTAB) else {
+        return;
+    };
+    if kept.len() == all.len() {
+        return;
+    }
+    let locals = kept.iter().take_while(|symbol| symbol.3 >> 4 == elf::STB_LOCAL.0).count();
+    assert_eq!(table.info as usize, locals + 1, "sh_info of the symbol table");
+    assert_eq!(table.size, (kept.len() as u64 + 1) * table.entry_size);
+}
+
+/// The debug file has the input's program headers to the byte and its section headers in their order.
+fn debug_headers_hold(input: &Elf<'_>, debug: &Elf<'_>) {
+    let segments = |elf: &Elf<'_>| elf.bytes(elf.segments_range()).to_vec();
+    assert!(segments(input) == segments(debug), "the program headers are the input's");
+    assert_eq!(input.sections().len(), debug.sections().len());
+    for (old, new) in input.sections().iter().zip(debug.sections()) {
+        let same = (new.name, new.address, new.link, new.info, new.entry_size)
+            == (old.name, old.address, old.link, old.info, old.entry_size);
+        assert!(same, "{old:?} became {new:?}");
+        let note = old.is_loaded() && old.kind == elf::SHT_NOTE;
+        if note {
+            assert_eq!((new.kind, new.data), (old.kind, old.data), "a loaded note stays");
+            if old.range().end <= 4096 {
+                assert_eq!(new.offset, old.offset, "in the first page it stays where it was");
+            }
+        } else if old.is_loaded() && old.has_contents() {
+            let expected = (elf::SHT_NOBITS, old.size, old.flags);
+            assert_eq!((new.kind, new.size, new.flags), expected, "{old:?}");
+        }
+    }
+}
+
+/// Every section of the input is in one of the files with its contents, and nothing made it larger.
+fn nothing_is_lost(input: &Elf<'_>, slim: &Elf<'_>, debug: &Elf<'_>) {
+    let kept: HashSet<_> =
+        slim.sections().iter().map(|section| (section.name, section.data)).collect();
+    for (old, set_aside) in input.sections().iter().zip(debug.sections()).skip(1) {
+        if !old.has_contents() || input.header().section_names == Some(old.id) {
+            continue;
+        }
+        let contents = input.contents(old).expect("the input's contents can be read");
+        if set_aside.has_contents() {
+            assert!(debug.contents(set_aside).unwrap() == contents, "{old:?} in the debug file");
+        } else {
+            assert!(kept.contains(&(old.name, old.data)), "{old:?} is in neither file");
+        }
+    }
+}
