@@ -5,6 +5,7 @@
 
 mod assemble;
 mod check;
+mod fate;
 mod frames;
 mod headers;
 mod layout;
@@ -14,9 +15,10 @@ mod rules;
 mod symbols;
 
 pub use check::Broken;
+pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
 pub use options::{Leaving, Options, Symbols};
-pub use plan::{Decision, Fate, Plan};
+pub use plan::Plan;
 pub use symbols::Choice;
 
 use crate::elf::{self, Elf};

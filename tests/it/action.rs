@@ -225,7 +225,7 @@ fn names_references_and_symbols_are_words_and_not_commands() {
     let mean = format!("{reference}; touch pwned");
     let files = ("FILES", "bin/amd64/tally");
     let run = project.run(None, &[files, ("PUSH", &mean)]);
-    run.failed(2, "xpost push failed with exit code 2");
+    run.failed(2, "invalid value");
     assert!(run.log.contains("not a reference"), "{}", run.log);
     assert_eq!(run.left("made"), "");
     let run = project.run(None, &[files, ("KEEP_SYMBOLS", "main; touch pwned\n$(touch pwned)")]);
