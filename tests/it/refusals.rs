@@ -176,6 +176,35 @@ fn a_debug_file_that_is_not_signed_is_not_pulled() {
 }
 
 #[test]
+fn what_others_call_a_debug_file_never_becomes_the_program() {
+    let at = published(release::unsigned());
+    let (_, amd64, _) = manifests(&at);
+    let listed = referrers(&at, &amd64);
+    let debug = listed.iter().find(|entry| entry["artifactType"] == DEBUG).unwrap().clone();
+    let mut other = document(&at, debug["digest"].as_str().unwrap());
+    let blob = put_bytes(&at, &corpus_bytes("c-nobuildid"));
+    let layer = &mut other["layers"][0];
+    (layer["digest"], layer["size"]) = (blob["digest"].clone(), blob["size"].clone());
+    // Without a build-id a debug file goes beside the program; this one is called like it.
+    layer["annotations"] = json!({"org.opencontainers.image.title": "app"});
+    let hang = |document: &Value| {
+        let mut entry = put(&at, MANIFEST, document);
+        entry["artifactType"] = json!(DEBUG);
+        list_referrers(&at, &amd64, [listed.clone(), vec![entry]].concat());
+    };
+    hang(&other);
+    let pull = ["pull", "oci:lay:v1", "-o", "site", "--debug"];
+    refused(&at, &pull, 8, &["\"app\"", "two files have it"]);
+    // Nor does a program come along under another name.
+    other["layers"][0]["mediaType"] = json!("application/vnd.xpost.binary.elf.v1");
+    other["layers"][0]["annotations"] = json!({"org.opencontainers.image.title": "ls"});
+    hang(&other);
+    at.run(pull).succeeds();
+    assert!(!at.path("site/ls").exists(), "{:?}", at.list());
+    assert_eq!(at.read("site/app"), at.read("xpost-out/linux-amd64/app"));
+}
+
+#[test]
 fn one_missing_debug_file_of_several_stops_a_pull() {
     let at = published(release::large());
     let (_, amd64, _) = manifests(&at);
