@@ -235,17 +235,6 @@ fn a_token_opens_a_registry_that_wants_one() {
     }
 }
 
-#[test]
-fn a_push_outlives_its_tokens() {
-    let (server, at) =
-        (Server::start_with(Kind::DockerRegistry, Auth::TokenFor(1)), release::large());
-    let config = login(&server.localhost(), PASSWORD);
-    let reference = format!("{}/app:v1", server.localhost());
-    for tag in ["", "-rc1", "-rc2"] {
-        as_user(&at, &["push", &format!("{reference}{tag}")], &config).succeeds();
-    }
-}
-
 /// What `docker login` writes.
 fn login(host: &str, password: &str) -> String {
     let line = STANDARD.encode(format!("{USER}:{password}"));
