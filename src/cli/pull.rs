@@ -106,6 +106,10 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     };
     let plan = Plan::new(store.as_ref(), &platform.descriptor, &args.output, extent, &covered)
         .map_err(explain)?;
+    if plan.items.is_empty() {
+        return Err(Failure::plain(Exit::NotFound, doing())
+            .because(format!("there is no file in {}", platform.descriptor.digest)));
+    }
     refuse_uncovered(&plan, signatures.as_ref(), args.debug)
         .map_err(|reason| Failure::plain(Exit::Unverified, doing()).because(reason))?;
     let observer = store::progress(ui, "pulled");

@@ -44,6 +44,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
+    if let Some(tag) = args.reference.target.tag.as_ref().filter(|tag| tag.is_reserved()) {
+        return Err(Failure::plain(Exit::Usage, format!("cannot push to {}", args.reference))
+            .because(format!("{tag} is the tag of a debug file or of a list of referrers"))
+            .hint("choose another tag"));
+    }
     let release = prepare(args, global)?;
     coherent::check(&release, false)?;
     let doing = || format!("cannot push to {}", args.reference);

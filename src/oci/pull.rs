@@ -355,8 +355,9 @@ impl Plan {
         let mut items: Vec<Item> = binaries.iter().cloned().map(beside).collect();
         if extent == Extent::Debug {
             let mut debug = referred_files(store, &manifest.digest, media::DEBUG)?;
-            debug.retain(accept);
-            refuse_twins(&manifest.digest, &debug)?;
+            // Whoever may push may hang anything there: only debug files come along, and none takes a binary's place.
+            debug.retain(|file| file.content == Content::Debug && accept(file));
+            refuse_twins(&manifest.digest, &[binaries.as_slice(), &debug].concat())?;
             items.extend(binaries.into_iter().filter(|file| file.build_id.is_some()).map(in_tree));
             items.extend(debug.into_iter().map(in_tree));
         }

@@ -17,6 +17,9 @@ use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs;
 
+/// How often another writer may be in between.
+const MAX_ROUNDS: usize = 4;
+
 /// What the user decided about tags that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -217,15 +220,7 @@ pub fn push(
     }
     // From here everything is there by digest; what follows makes it findable.
     observer(Event::Checking);
-    for (_, subject) in artifact.signed() {
-        let of = subject.descriptor.digest;
-        let referrers = artifact.referrers.iter().filter(|referrer| referrer.subject == of);
-        let entries: Vec<Descriptor> =
-            referrers.map(|referrer| referrer.node.descriptor.clone()).collect();
-        receipt
-            .fallback_tags
-            .extend(ensure_listed(store, &of, &entries)?.map(|tag| tag.to_string()));
-    }
+    receipt.fallback_tags = ensure_all_listed(store, artifact)?;
     read_back(store, artifact)?;
     for referrer in &artifact.referrers {
         if let Role::Debug { build_id: Some(id), load_digest } = &referrer.role {
@@ -235,9 +230,11 @@ pub fn push(
             }
         }
     }
+    // Looked at again: where the list is a tag, another push may have written it from what it read before ours.
+    ensure_all_listed(store, artifact)?;
     match &target.tag {
         Some(tag) => {
-            // Looked at again: another push may have been quicker.
+            // This, too: another push may have been quicker.
             receipt.tag_state = Some(tag_state(store, tag, ours, options.occupied)?);
             if receipt.tag_state != Some(TagState::Unchanged) {
                 store.put_tag(tag, &artifact.index)?;
@@ -327,15 +324,32 @@ pub(super) fn ensure_listed(
     if entries.is_empty() {
         return Ok(None);
     }
-    let tag = store.list(subject, entries)?;
-    let listed = store.listed(subject)?;
-    let is_missing = |entry: &&Descriptor| !listed.iter().any(|other| other.digest == entry.digest);
-    let missing = entries.iter().filter(is_missing).count();
-    if missing > 0 {
-        let (place, expected) = (store.name(), entries.len());
-        return Err(Error::NotListed { place, subject: *subject, missing, expected });
+    let (mut written, mut missing) = (None, 0);
+    for _ in 0..MAX_ROUNDS {
+        written = store.list(subject, entries)?.or(written);
+        let listed = store.listed(subject)?;
+        let is_missing =
+            |entry: &&Descriptor| !listed.iter().any(|other| other.digest == entry.digest);
+        missing = entries.iter().filter(is_missing).count();
+        if missing == 0 {
+            return Ok(written);
+        }
     }
-    Ok(tag)
+    let (place, expected) = (store.name(), entries.len());
+    Err(Error::NotListed { place, subject: *subject, missing, expected })
+}
+
+/// Makes the store list the referrers of every manifest that is signed. Gives the fallback tags that were written.
+fn ensure_all_listed(store: &dyn Store, artifact: &Artifact) -> Result<Vec<String>, Error> {
+    let mut written = Vec::new();
+    for (_, subject) in artifact.signed() {
+        let of = subject.descriptor.digest;
+        let referrers = artifact.referrers.iter().filter(|referrer| referrer.subject == of);
+        let entries: Vec<Descriptor> =
+            referrers.map(|referrer| referrer.node.descriptor.clone()).collect();
+        written.extend(ensure_listed(store, &of, &entries)?.map(|tag| tag.to_string()));
+    }
+    Ok(written)
 }
 
 /// Everything once more, as a reader sees it.

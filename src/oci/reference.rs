@@ -77,6 +77,12 @@ impl Tag {
         Self(id.tag())
     }
 
+    /// Whether a push sets such tags by itself, for debug files and lists of referrers.
+    pub fn is_reserved(&self) -> bool {
+        let digest = self.0.strip_prefix("sha256-");
+        self.0.starts_with("buildid-") || digest.is_some_and(|hex| hex.len() == 64)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

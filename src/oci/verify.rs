@@ -75,7 +75,10 @@ impl Trusted {
         }
         let mut platforms = Vec::new();
         for entry in &published.platforms {
-            let what = entry.to_string();
+            let what = match &entry.platform {
+                Some(platform) => platform.to_string(),
+                None => "the manifest".to_owned(),
+            };
             let name = |bundle: &[u8]| manifest_name(entry, bundle);
             platforms.push(signature(store, key, entry.descriptor.digest, &what, &name)?);
         }

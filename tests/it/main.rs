@@ -13,9 +13,11 @@
 
 mod action;
 mod environment;
+mod foreign;
 mod layouts;
 mod readme;
 mod refusals;
+mod registries;
 mod road;
 mod slim;
 mod support;

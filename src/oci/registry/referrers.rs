@@ -74,18 +74,22 @@ impl Registry {
         for round in 0..MAX_ROUNDS {
             let (there, etag) = self.get_manifest(tag.as_str())?.unzip();
             let Some(node) = fallback::merged(there.as_ref(), subject, entries) else { break };
-            // More than once means that others write too: not all at one moment again.
-            std::thread::sleep(Duration::from_millis(
-                u64::from(round) * (50 + u64::from(std::process::id()) % 100),
-            ));
             match self.put(tag.as_str(), &node, etag.flatten()) {
                 Ok(()) => written = true,
                 Err(Error::Http { source, .. }) if source.status() == Some(412) => {}
                 Err(error) => return Err(error),
             }
+            // Whoever read the list before this write may write it without our entries: wait until that would show.
+            std::thread::sleep(pause(round));
         }
         Ok(written.then_some(tag))
     }
+}
+
+/// Not the same for two processes, nor for two rounds of one: they shall not meet again.
+fn pause(round: u32) -> Duration {
+    let scattered = std::process::id().wrapping_mul(7919).wrapping_add(round.wrapping_mul(104_729));
+    Duration::from_millis(u64::from(30 + scattered % 150))
 }
 
 /// The entries of the index under a fallback tag; what stands there and is no list, lists nothing.

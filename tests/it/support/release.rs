@@ -1,10 +1,11 @@
 //! Releases, made once by the program itself and laid out where a test needs one.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::corpus;
-use super::xpost::{Xpost, xpost};
+use super::xpost::{Ran, Xpost, xpost};
 
 /// The version that the releases state.
 pub const VERSION: &str = "1.2.0";
@@ -45,6 +46,34 @@ pub fn unsigned() -> Xpost {
 pub fn bundles(at: &Xpost) -> Vec<PathBuf> {
     let names = at.list().into_iter().filter(|name| name.ends_with(".sigstore.json"));
     names.map(|name| at.path(name)).collect()
+}
+
+/// Pushes the release; gives its digest.
+pub fn push(at: &Xpost, reference: &str) -> String {
+    let pushed = at.run(["push", reference, "--json"]).succeeds().json();
+    pushed["digest"].as_str().unwrap().to_owned()
+}
+
+/// Every file in the directory.
+fn files(at: &Xpost) -> BTreeMap<String, Vec<u8>> {
+    at.list().into_iter().map(|name| (name.clone(), bytes_of(at, &name))).collect()
+}
+
+fn bytes_of(at: &Xpost, name: &str) -> Vec<u8> {
+    if name.ends_with('/') { Vec::new() } else { at.read(name) }
+}
+
+/// Runs, wants the exit code and the words, and that no file changed.
+#[track_caller]
+pub fn refused(at: &Xpost, arguments: &[&str], exit: i32, said: &[&str]) -> Ran {
+    let before = files(at);
+    let ran = at.run(arguments).exits(exit, said);
+    let after = files(at);
+    for (name, bytes) in &after {
+        assert!(before.get(name) == Some(bytes), "{name} changed: {ran:?}");
+    }
+    assert_eq!(before.len(), after.len(), "{ran:?}");
+    ran
 }
 
 fn make(binaries: &[(&str, &str, &str)]) -> Files {
