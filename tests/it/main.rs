@@ -12,7 +12,10 @@
 )]
 
 mod environment;
+mod laws;
 mod layouts;
+mod oracle;
 mod readme;
 mod slim;
 mod support;
+mod tidy;
