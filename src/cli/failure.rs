@@ -37,6 +37,8 @@ pub(super) struct Failure {
     pub(super) hint: Option<String>,
     /// The exit code.
     pub(super) exit: Exit,
+    /// What was done all the same, for JSON: there is one document, also where the exit code says no.
+    pub(super) receipt: Option<serde_json::Value>,
 }
 
 impl Failure {
@@ -48,17 +50,23 @@ impl Failure {
             reasons.push(error.to_string());
             inner = error.source();
         }
-        Self { doing: doing.into(), reasons, hint: None, exit }
+        Self { doing: doing.into(), reasons, hint: None, exit, receipt: None }
     }
 
     /// A failure that needs no cause.
     pub(super) fn plain(exit: Exit, doing: impl Into<String>) -> Self {
-        Self { doing: doing.into(), reasons: Vec::new(), hint: None, exit }
+        Self { doing: doing.into(), reasons: Vec::new(), hint: None, exit, receipt: None }
     }
 
     /// Adds a reason.
     pub(super) fn because(mut self, reason: impl fmt::Display) -> Self {
         self.reasons.push(reason.to_string());
+        self
+    }
+
+    /// Adds what was done all the same.
+    pub(super) fn after(mut self, receipt: serde_json::Value) -> Self {
+        self.receipt = Some(receipt);
         self
     }
 
@@ -73,7 +81,8 @@ impl Failure {
 impl From<crate::fs::Error> for Failure {
     fn from(error: crate::fs::Error) -> Self {
         let exit = if error.is_not_found() { Exit::NotFound } else { Exit::Failed };
-        Self { doing: error.to_string(), reasons: vec![error.source.to_string()], hint: None, exit }
+        let reasons = vec![error.source.to_string()];
+        Self { doing: error.to_string(), reasons, hint: None, exit, receipt: None }
     }
 }
 

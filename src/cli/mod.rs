@@ -11,7 +11,6 @@ mod sbom;
 mod shell;
 mod sign;
 mod slim;
-mod split;
 mod store;
 mod ui;
 mod verify;
@@ -79,13 +78,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(Exit::Usage as u8),
-            };
-        }
+        Err(error) => return not_to_run(&error),
     };
     let ui = Ui { json: cli.global.json, quiet: cli.global.quiet };
     let (name, outcome) = cli.command.run(&cli.global, ui);
@@ -98,10 +91,32 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Help and versions are what was asked for; everything else is a usage error, in JSON too where that was asked for.
+fn not_to_run(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let given = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    if !given("--json") {
+        let _ = error.print();
+        return ExitCode::from(Exit::Usage as u8);
+    }
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default();
+    let failure = Failure::plain(Exit::Usage, message.trim_start_matches("error: "));
+    let command = Cli::command();
+    let name = command.get_subcommands().map(clap::Command::get_name).find(|name| given(name));
+    let ui = Ui { json: true, quiet: false };
+    ui.failure(name.unwrap_or("usage"), &failure.hint("xpost --help"));
+    ExitCode::from(Exit::Usage as u8)
+}
+
 impl Command {
     fn run(self, global: &Global, ui: Ui) -> (&'static str, Result<(), Failure>) {
         match self {
-            Self::Slim(args) => ("slim", slim::run(args, global, ui)),
+            Self::Slim(args) => ("slim", slim::run(&args, global, ui)),
             Self::Sbom(args) => ("sbom", sbom::run(&args, global, ui)),
             Self::Sign(args) => ("sign", sign::run(args, global, ui)),
             Self::Push(args) => ("push", push::run(&args, global, ui)),

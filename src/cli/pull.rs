@@ -8,7 +8,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
-use super::verify;
+use super::{sign, verify};
 use crate::build_id::BuildId;
 use crate::elf::Elf;
 use crate::fs;
@@ -141,17 +141,18 @@ fn resolve(
 ) -> Result<(Published, Option<Verified>), Failure> {
     let explain =
         |error: oci::Error| store::failure(format!("cannot pull {}", args.reference), &error);
-    let Some(key) = &args.key else {
+    let key = args.key.as_deref().map(sign::read_public_key).transpose()?;
+    let Some(key) = key else {
         let root = oci::resolve(store, &args.reference.target).map_err(explain)?;
         return Ok((Published::of(root).map_err(explain)?, None));
     };
-    let trusted = verify::trust(&args.reference, store, key, args.require_version.as_deref())?;
+    let trusted = verify::trust(&args.reference, store, &key, args.require_version.as_deref())?;
     let platform: &PublishedPlatform = trusted.published.platform(wanted).map_err(explain)?;
     let verified = trusted.of(platform).cloned();
     Ok((trusted.published, verified))
 }
 
-/// A signature that does not cover a binary, or no debug file where there are some, fetches nothing.
+/// A signature that does not cover a binary, or debug files that are signed and not there, fetches nothing.
 fn refuse_uncovered(plan: &Plan, verified: Option<&Verified>, debug: bool) -> Result<(), String> {
     let Some(verified) = verified else { return Ok(()) };
     if let Some(item) = plan.items.iter().find(|item| !oci::covers(verified, &item.file)) {
@@ -160,12 +161,12 @@ fn refuse_uncovered(plan: &Plan, verified: Option<&Verified>, debug: bool) -> Re
             item.file.title, item.file.descriptor.digest
         ));
     }
-    let signed_debug = verified.files().iter().any(|file| file.name.ends_with(".debug"));
-    let planned = plan.items.iter().any(|item| item.file.content == Content::Debug);
-    if debug && signed_debug && !planned {
-        return Err("the signed debug files are not there".to_owned());
+    let planned = |name: &str| plan.items.iter().any(|item| item.file.title == name);
+    let mut debug_files = verified.files().iter().filter(|file| file.name.ends_with(".debug"));
+    match debug_files.find(|file| debug && !planned(&file.name)) {
+        Some(file) => Err(format!("{} is signed and not there", file.name)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The build-id in a file's own note: what the registry says of it is a hint.

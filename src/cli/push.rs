@@ -11,7 +11,7 @@ use super::sign::annotation;
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
 use crate::oci::{self, Access, Artifact, BuildIds, Occupied, Receipt, Reference, TagState};
-use crate::release::{self, Release};
+use crate::release::{self, Release, Staged};
 
 /// Publish the release to a registry, or into an OCI layout directory
 ///
@@ -70,36 +70,33 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         occupied: if args.overwrite { Occupied::Overwrite } else { Occupied::Refuse },
         build_ids: if args.force { BuildIds::Force } else { BuildIds::Withhold },
     };
+    let mut staged = Staged::default();
+    staged
+        .annotate(&global.release_dir, &release.annotations)
+        .map_err(|error| failure::release(error, &global.release_dir))?;
     let observer = store::progress(ui, "pushed");
     let receipt =
         oci::push(&artifact, target.as_ref(), &args.reference.target, &options, &observer)
             .map_err(|error| store::failure(doing(), &error))?;
+    // From here it is published, with these annotations.
+    staged.commit()?;
     report(&receipt, ui)
 }
 
-/// The release with the annotations that were given.
+/// The release with the annotations that were given; they are in no file yet.
 fn prepare(args: &Args, global: &Global) -> Result<Release, Failure> {
     let root = &global.release_dir;
-    let explain = |error| failure::release(error, root);
-    let release = release::read(root).map_err(explain)?;
-    let annotations = args.annotations.iter().cloned().collect();
-    let news =
-        args.annotations.iter().any(|(key, value)| release.annotations.get(key) != Some(value));
-    if !news {
-        return Ok(release);
-    }
-    if coherent::is_signed(&release) {
+    let mut release = release::read(root).map_err(|error| failure::release(error, root))?;
+    let mut given = args.annotations.iter();
+    if given.any(|(key, value)| release.annotations.get(key) != Some(value))
+        && coherent::is_signed(&release)
+    {
         return Err(Failure::plain(Exit::Refused, "cannot annotate this release")
             .because("it is signed, and the signature covers the annotations")
             .hint("give --annotation to xpost sign, then push"));
     }
-    if args.dry_run {
-        let mut release = release;
-        release.annotations.extend(args.annotations.iter().cloned());
-        return Ok(release);
-    }
-    release::annotate(root, &annotations).map_err(explain)?;
-    release::read(root).map_err(explain)
+    release.annotations.extend(args.annotations.iter().cloned());
+    Ok(release)
 }
 
 /// What will be published, for people.
@@ -158,9 +155,11 @@ fn report(receipt: &Receipt, ui: Ui) -> Result<(), Failure> {
     if let Some(map) = value.as_object_mut() {
         map.insert("published".to_owned(), json!(receipt.withheld.is_empty()));
     }
-    ui.result("push", value, &text)?;
     if receipt.withheld.is_empty() {
-        return Ok(());
+        return ui.result("push", value, &text);
+    }
+    if !ui.json {
+        ui.result("push", Value::Null, &text)?;
     }
     let mut failure = Failure::plain(
         Exit::Refused,
@@ -173,5 +172,5 @@ fn report(receipt: &Receipt, ui: Ui) -> Result<(), Failure> {
         );
         failure = failure.because(reason);
     }
-    Err(failure.hint("two programs share a build-id: give each its own (-Wl,--build-id), or move the tag with --force"))
+    Err(failure.after(value).hint("two programs share a build-id: give each its own (-Wl,--build-id), or move the tag with --force"))
 }

@@ -110,15 +110,14 @@ fn sign_release(
     ui: Ui,
 ) -> Result<(), Failure> {
     let key = read_key(key)?;
-    let annotated = |error| failure::release(error, root);
-    let mut release = release::read(root).map_err(annotated)?;
+    let explain = |error| failure::release(error, root);
+    let mut release = release::read(root).map_err(explain)?;
     coherent::check(&release, true)?;
-    if release::annotate(root, &annotations).map_err(annotated)? {
-        release = release::read(root).map_err(annotated)?;
-    }
+    release.annotations.extend(annotations);
     let artifact = Artifact::of(&release)
         .map_err(|error| store::failure("cannot sign this release", &error))?;
     let mut staged = Staged::default();
+    staged.annotate(root, &release.annotations).map_err(explain)?;
     let mut rows = Vec::new();
     let mut text = String::new();
     for (place, signable) in coherent::signables(&release, &artifact).into_iter().enumerate() {

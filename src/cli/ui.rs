@@ -24,22 +24,9 @@ impl Ui {
     /// Prints the result: `value` with its schema where JSON was asked for, else `text`.
     ///
     /// A closed pipe is no error: whoever reads has what it wanted.
-    pub(super) fn result(
-        &self,
-        command: &str,
-        mut value: Value,
-        text: &str,
-    ) -> Result<(), Failure> {
-        let text = if self.json {
-            if let Some(map) = value.as_object_mut() {
-                map.insert("schema".to_owned(), json!(format!("xpost/{command}/v1")));
-                map.insert("ok".to_owned(), json!(true));
-            }
-            Cow::Owned(pretty(&value))
-        } else {
-            Cow::Borrowed(text)
-        };
-        print(&text)
+    pub(super) fn result(&self, command: &str, value: Value, text: &str) -> Result<(), Failure> {
+        let end = [("ok", json!(true))];
+        if self.json { print(&pretty(command, value, end)) } else { print(text) }
     }
 
     /// A remark that is not the result.
@@ -68,13 +55,11 @@ impl Ui {
         if self.json {
             let message =
                 [std::slice::from_ref(&failure.doing), &failure.reasons].concat().join(": ");
-            let value = json!({
-                "schema": format!("xpost/{command}/v1"),
-                "ok": false,
-                "error": { "exit": failure.exit as u8, "message": message, "hint": failure.hint },
-            });
+            let error =
+                json!({ "exit": failure.exit as u8, "message": message, "hint": failure.hint });
+            let value = failure.receipt.clone().unwrap_or_else(|| json!({}));
             // The exit code says that it failed, whether or not anybody reads this.
-            let _ = print(&pretty(&value));
+            let _ = print(&pretty(command, value, [("ok", json!(false)), ("error", error)]));
         }
     }
 
@@ -91,8 +76,13 @@ impl Ui {
     }
 }
 
-fn pretty(value: &Value) -> String {
-    let mut text = serde_json::to_string_pretty(value).expect("values have a JSON form");
+/// The document that a command prints: its value, the schema that says how to read it, and how it ended.
+fn pretty<const N: usize>(command: &str, mut value: Value, end: [(&str, Value); N]) -> String {
+    if let Some(map) = value.as_object_mut() {
+        map.insert("schema".to_owned(), json!(format!("xpost/{command}/v1")));
+        map.extend(end.map(|(key, value)| (key.to_owned(), value)));
+    }
+    let mut text = serde_json::to_string_pretty(&value).expect("values have a JSON form");
     text.push('\n');
     text
 }

@@ -3,15 +3,18 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
 use super::sign;
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
+use crate::digest::Digest;
 use crate::oci::names::media;
 use crate::oci::pull::{self, RemoteFile};
 use crate::oci::{self, Access, Reference, Store, Trusted, Untrusted};
+use crate::sign::PublicKey;
 
 /// Verify a release: the index and every platform's manifest must be signed with this key
 ///
@@ -38,99 +41,126 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
+    let key = sign::read_public_key(&args.key)?;
     let store = store::open(&args.reference, Access::Read, args.reach)?;
     let doing = || format!("cannot verify {}", args.reference);
-    let trusted =
-        trust(&args.reference, store.as_ref(), &args.key, args.require_version.as_deref())?;
-    let digest = trusted.published.root.descriptor.digest;
-    let reference = format!("{}@{digest}", store.name());
-    let version = trusted.version.as_deref().unwrap_or("not stated");
+    let explain = |error| store::failure(doing(), &error);
+    let trusted = trust(&args.reference, store.as_ref(), &key, args.require_version.as_deref())?;
+    let root = trusted.published.root.descriptor.digest;
+    let reference = format!("{}@{root}", store.name());
     let mut text = format!(
         "{}\n  signed   by {}\n  version  {}\n",
         ui::safe(&reference),
         args.key.display(),
-        ui::safe(version)
+        ui::safe(trusted.version.as_deref().unwrap_or("not stated"))
     );
+    let mut on_index = Vec::new();
+    if trusted.published.is_index() {
+        let signs = |bundle: &[u8]| oci::signs(bundle, &key, None, root);
+        let around = Around::of(store.as_ref(), &root, &signs).map_err(explain)?;
+        // The signature of the index speaks of no file that hangs on the index itself.
+        on_index = around.files.iter().map(Row::of).chain(around.others).collect();
+        list(&mut text, "  ", "not signed", &on_index);
+    }
     let mut platforms = Vec::new();
     for (entry, verified) in trusted.published.platforms.iter().zip(&trusted.platforms) {
-        let files =
-            files(store.as_ref(), entry).map_err(|error| store::failure(doing(), &error))?;
-        let (covered, uncovered): (Vec<_>, Vec<_>) =
-            files.iter().partition(|file| oci::covers(verified, file));
-        if let Some(binary) = uncovered.iter().find(|file| file.content == pull::Content::Binary) {
+        let digest = entry.descriptor.digest;
+        let binaries = pull::files(store.as_ref(), &entry.descriptor).map_err(explain)?;
+        if let Some(binary) = binaries.iter().find(|file| !oci::covers(verified, file)) {
             return Err(Failure::plain(Exit::Unverified, doing()).because(format!(
                 "the signature of {entry} does not cover {} {}",
                 binary.title, binary.descriptor.digest
             )));
         }
-        let _ = writeln!(text, "  {entry}  {}", entry.descriptor.digest);
-        for (files, word) in [(&covered, "signed"), (&uncovered, "not signed")] {
-            for file in files.iter() {
-                let _ = writeln!(
-                    text,
-                    "    {word:<10}  {}  {}",
-                    ui::safe(&file.title),
-                    file.descriptor.digest
-                );
-            }
-        }
-        let others = other_referrers(store.as_ref(), entry)
-            .map_err(|error| store::failure(doing(), &error))?;
-        for other in &others {
-            let _ = writeln!(text, "    not signed  {}", ui::safe(other));
-        }
-        let row =
-            |file: &&RemoteFile| json!({ "name": file.title, "digest": file.descriptor.digest });
+        let signs = |bundle: &[u8]| oci::signs(bundle, &key, Some(entry), digest);
+        let around = Around::of(store.as_ref(), &digest, &signs).map_err(explain)?;
+        let files = binaries.iter().chain(&around.files);
+        let (covered, uncovered): (Vec<_>, Vec<_>) =
+            files.partition(|file| oci::covers(verified, file));
+        let rows = |files: Vec<&RemoteFile>| files.into_iter().map(Row::of).collect::<Vec<_>>();
+        let (covered, uncovered) = (rows(covered), rows(uncovered));
+        let _ = writeln!(text, "  {entry}  {digest}");
+        list(&mut text, "    ", "signed", &covered);
+        list(&mut text, "    ", "not signed", &uncovered);
+        list(&mut text, "    ", "not signed", &around.others);
         platforms.push(json!({
-            "platform": entry.to_string(), "digest": entry.descriptor.digest,
-            "signed": covered.iter().map(row).collect::<Vec<_>>(),
-            "notSigned": uncovered.iter().map(row).collect::<Vec<_>>(),
-            "otherReferrers": others,
+            "platform": entry.to_string(), "digest": digest, "signed": covered, "notSigned": uncovered,
+            "otherReferrers": around.others,
         }));
     }
-    let value = json!({ "reference": reference, "digest": digest, "version": trusted.version, "platforms": platforms });
+    let value = json!({
+        "reference": reference, "digest": root, "version": trusted.version, "platforms": platforms,
+        "otherReferrers": on_index,
+    });
     ui.result("verify", value, &text)
+}
+
+/// A line of the listing.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    digest: Digest,
+}
+
+impl Row {
+    fn of(file: &RemoteFile) -> Self {
+        Self { name: file.title.clone(), digest: file.descriptor.digest }
+    }
+}
+
+fn list(text: &mut String, indent: &str, word: &str, rows: &[Row]) {
+    for row in rows {
+        let _ = writeln!(text, "{indent}{word:<10}  {}  {}", ui::safe(&row.name), row.digest);
+    }
 }
 
 /// Resolves a reference once, and demands valid signatures under it.
 pub(super) fn trust(
     reference: &Reference,
     store: &dyn Store,
-    key: &std::path::Path,
+    key: &PublicKey,
     version: Option<&str>,
 ) -> Result<Trusted, Failure> {
-    let key = sign::read_public_key(key)?;
     let doing = || format!("cannot verify {reference}");
     let root =
         oci::resolve(store, &reference.target).map_err(|error| store::failure(doing(), &error))?;
-    Trusted::verify(store, root, &key, version).map_err(|error| match &error {
+    Trusted::verify(store, root, key, version).map_err(|error| match &error {
         Untrusted::Store(error) => store::failure(doing(), error),
         _ => Failure::new(Exit::Unverified, doing(), &error),
     })
 }
 
-/// The binaries, debug files and SBOMs of a platform.
-fn files(
-    store: &dyn Store,
-    entry: &pull::PublishedPlatform,
-) -> Result<Vec<RemoteFile>, oci::Error> {
-    let mut files = pull::files(store, &entry.descriptor)?;
-    for kind in [media::DEBUG, media::CYCLONEDX, media::SPDX] {
-        files.extend(pull::referred_files(store, &entry.descriptor.digest, kind)?);
-    }
-    Ok(files)
+/// What hangs on a manifest.
+struct Around {
+    /// Debug files and SBOMs.
+    files: Vec<RemoteFile>,
+    /// Everything else but signatures that count, by type and digest. What others attached may look like ours and
+    /// have no file name that can be used: it is listed, and is no reason to stop.
+    others: Vec<Row>,
 }
 
-/// Whatever else refers to the manifest of a platform, by its type and digest.
-fn other_referrers(
-    store: &dyn Store,
-    entry: &pull::PublishedPlatform,
-) -> Result<Vec<String>, oci::Error> {
-    const KNOWN: [&str; 4] = [media::DEBUG, media::CYCLONEDX, media::SPDX, media::BUNDLE];
-    let all = oci::store::referrers(store, &entry.descriptor.digest, None)?;
-    let kind = |referrer: &oci::store::Referrer| referrer.document.kind().to_owned();
-    let others = all.iter().filter(|referrer| !KNOWN.contains(&kind(referrer).as_str()));
-    Ok(others
-        .map(|referrer| format!("{} {}", kind(referrer), referrer.descriptor.digest))
-        .collect())
+impl Around {
+    fn of(
+        store: &dyn Store,
+        manifest: &Digest,
+        signs: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Self, oci::Error> {
+        const FILES: [&str; 3] = [media::DEBUG, media::CYCLONEDX, media::SPDX];
+        let mut around = Self { files: Vec::new(), others: Vec::new() };
+        for referrer in oci::store::referrers(store, manifest, None)? {
+            let kind = referrer.document.kind();
+            let files = match FILES.contains(&kind) {
+                true => pull::files_in(&referrer).unwrap_or_default(),
+                false => Vec::new(),
+            };
+            let counts = pull::bundle_in(store, &referrer)?.is_some_and(|bundle| signs(&bundle));
+            if files.is_empty() && !counts {
+                around
+                    .others
+                    .push(Row { name: kind.to_owned(), digest: referrer.descriptor.digest });
+            }
+            around.files.extend(files);
+        }
+        Ok(around)
+    }
 }

@@ -200,14 +200,15 @@ impl<'data> Elf<'data> {
         }
     }
 
-    /// Whether this is a debug file: nothing of the program's code is in it, though headers say where it was.
+    /// Whether this is a debug file: of what the program loads nothing but notes is in it, though the headers say
+    /// where it was.
     pub fn is_debug_file(&self) -> bool {
-        let mut code = self
-            .sections
-            .iter()
-            .filter(|section| section.is_loaded() && section.flags.0 & elf::SHF_EXECINSTR.0 != 0)
-            .peekable();
-        code.peek().is_some() && code.all(|section| section.kind == elf::SHT_NOBITS)
+        let loads = |section: &&Section<'_>| {
+            let counts = !matches!(section.kind, elf::SHT_NOTE | elf::SHT_NULL);
+            section.is_loaded() && section.size != 0 && counts
+        };
+        let mut loaded = self.sections.iter().filter(loads).peekable();
+        loaded.peek().is_some() && loaded.all(|section| section.kind == elf::SHT_NOBITS)
     }
 
     /// The notes of the file: those of its sections, or of its segments where it has no sections.

@@ -94,7 +94,7 @@ impl Artifact {
         refuse_twins(&release.platforms)?;
         let empty = Descriptor::empty();
         let config = Blob {
-            name: "{}".to_owned(),
+            name: "the empty configuration".to_owned(),
             descriptor: empty.plain(),
             source: Source::Bytes(EMPTY_BYTES),
         };

@@ -71,6 +71,11 @@ impl Published {
         Ok(Self { root, annotations, platforms })
     }
 
+    /// Whether the reference named an index, and not the manifest of one platform.
+    pub fn is_index(&self) -> bool {
+        matches!(self.root.document(), Ok(Document::Index(_)))
+    }
+
     /// The platform that is asked for: a variant counts only where it is named.
     ///
     /// # Errors
@@ -165,12 +170,21 @@ pub fn referred_files(
     kind: &str,
 ) -> Result<Vec<RemoteFile>, Error> {
     let mut found = Vec::new();
-    for Referrer { descriptor, document, .. } in store::referrers(store, manifest, Some(kind))? {
-        if let Document::Manifest(document) = document {
-            found.extend(files_of(&descriptor.digest, &document)?);
-        }
+    for referrer in store::referrers(store, manifest, Some(kind))? {
+        found.extend(files_in(&referrer)?);
     }
     Ok(found)
+}
+
+/// The files of one referrer.
+///
+/// # Errors
+/// [`Error::BadTitle`].
+pub fn files_in(referrer: &Referrer) -> Result<Vec<RemoteFile>, Error> {
+    match &referrer.document {
+        Document::Manifest(document) => files_of(&referrer.descriptor.digest, document),
+        Document::Index(_) => Ok(Vec::new()),
+    }
 }
 
 /// The debug file that is tagged with a build-id, if there is one. What it really is, its own note says.
@@ -197,20 +211,28 @@ pub fn signatures(store: &dyn Store, manifest: &Digest) -> Result<Vec<Vec<u8>>, 
     for referrer in
         store::referrers(store, manifest, Some(media::BUNDLE))?.into_iter().take(MAX_BUNDLES)
     {
-        let Document::Manifest(document) = referrer.document else { continue };
-        let [layer] = document.layers.as_slice() else { continue };
-        if layer.media_type != media::BUNDLE {
-            continue;
-        }
-        match store::small_blob(store, layer, MAX_BUNDLE) {
-            Ok(bytes) => bundles.push(bytes),
-            Err(error)
-                if error.kind() == super::Kind::Damaged
-                    || error.kind() == super::Kind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        bundles.extend(bundle_in(store, &referrer)?);
     }
     Ok(bundles)
+}
+
+/// The Sigstore bundle that a referrer holds; nothing where it cannot be one.
+///
+/// # Errors
+/// Those of the store.
+pub fn bundle_in(store: &dyn Store, referrer: &Referrer) -> Result<Option<Vec<u8>>, Error> {
+    let Document::Manifest(document) = &referrer.document else { return Ok(None) };
+    let [layer] = document.layers.as_slice() else { return Ok(None) };
+    if document.kind() != media::BUNDLE || layer.media_type != media::BUNDLE {
+        return Ok(None);
+    }
+    match store::small_blob(store, layer, MAX_BUNDLE) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), super::Kind::Damaged | super::Kind::NotFound) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<RemoteFile>, Error> {
@@ -272,6 +294,17 @@ pub enum Place {
     Path(PathBuf),
     /// Into `.build-id` below this directory, under the id that the file itself has.
     BuildId(PathBuf),
+}
+
+impl Place {
+    /// Where the bytes lie until they are checked.
+    fn beside(&self, title: &str) -> PathBuf {
+        match self {
+            Self::Path(path) => path.clone(),
+            // Where the tree will be is known only afterwards; beside it is the same file system.
+            Self::BuildId(tree) => tree.with_file_name(title),
+        }
+    }
 }
 
 /// What a plan covers.
@@ -341,6 +374,7 @@ impl Plan {
         inspect: &Inspect<'_>,
         observer: &Observer<'_>,
     ) -> Result<Vec<Fetched>, Error> {
+        let _unmade = Unmade::before(&self.items);
         let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
         for Item { file, place } in &self.items {
             // The same bytes for another place are here already.
@@ -370,6 +404,31 @@ impl Plan {
     }
 }
 
+/// The directories that are not there yet, the lowest first: those that stay empty go again.
+struct Unmade(Vec<PathBuf>);
+
+impl Unmade {
+    fn before(items: &[Item]) -> Self {
+        let places = items.iter().map(|item| item.place.beside(&item.file.title));
+        let mut missing: Vec<PathBuf> = Vec::new();
+        for place in places {
+            let above = place.ancestors().skip(1).take_while(|above| *above != Path::new(""));
+            missing.extend(above.take_while(|above| !fs::exists(above)).map(Path::to_owned));
+        }
+        missing.sort_by_key(|directory| std::cmp::Reverse(directory.components().count()));
+        missing.dedup();
+        Self(missing)
+    }
+}
+
+impl Drop for Unmade {
+    fn drop(&mut self) {
+        for directory in &self.0 {
+            fs::remove_empty_dir(directory);
+        }
+    }
+}
+
 fn fetch_one(
     store: &dyn Store,
     file: &RemoteFile,
@@ -379,11 +438,7 @@ fn fetch_one(
     observer: &Observer<'_>,
 ) -> Result<(AtomicFile, Option<BuildId>), Error> {
     let mode = if file.content == Content::Binary { Mode::Executable } else { Mode::Data };
-    let beside = match place {
-        Place::Path(path) => path.clone(),
-        // Where the tree will be is known only afterwards; beside it is the same file system.
-        Place::BuildId(tree) => tree.with_file_name(&file.title),
-    };
+    let beside = place.beside(&file.title);
     let mut temporary = AtomicFile::create(&beside, mode)?;
     let name = file.title.as_str();
     if let Some(twin) = twin {

@@ -4,8 +4,7 @@
 //! bundle counts for nothing. A tag is not signed, so an old release can stand under a new tag: the version in the
 //! signed index is what tells.
 
-use super::manifest::Node;
-use super::names::annotation;
+use super::manifest::{Node, annotation};
 use super::pull::{self, Published, PublishedPlatform, RemoteFile};
 use super::store::Store;
 use super::{Error, Kind};
@@ -67,7 +66,8 @@ impl Trusted {
         version: Option<&str>,
     ) -> Result<Self, Untrusted> {
         let published = Published::of(root)?;
-        let is_index = published.platforms.iter().all(|entry| entry.platform.is_some());
+        // The document decides, not its entries: an index with one entry that states no platform is still an index.
+        let is_index = published.is_index();
         if is_index {
             let name = |_: &[u8]| Some(ManifestName::index());
             signature(store, key, published.root.descriptor.digest, "the index", &name)?;
@@ -98,6 +98,20 @@ impl Trusted {
 /// Whether a signature covers a file as the registry describes it: the name and the bytes.
 pub fn covers(verified: &Verified, file: &RemoteFile) -> bool {
     verified.covers_file(&file.title, file.descriptor.digest)
+}
+
+/// Whether a bundle is a signature of a platform's manifest, or of the index where no platform is given.
+pub fn signs(
+    bundle: &[u8],
+    key: &PublicKey,
+    platform: Option<&PublishedPlatform>,
+    digest: Digest,
+) -> bool {
+    let name = match platform {
+        Some(entry) => manifest_name(entry, bundle),
+        None => Some(ManifestName::index()),
+    };
+    name.is_some_and(|name| sign::verify(bundle, key, &name, digest).is_ok())
 }
 
 /// How the manifest must be named. A manifest that was asked for by its digest alone does not say for which
@@ -146,5 +160,46 @@ impl Untrusted {
             Self::Store(error) => Some(error.kind()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::manifest::{Descriptor, EMPTY_BYTES, Index, Manifest, media};
+    use crate::oci::{MemoryStore, Store};
+    use crate::sign::{Signer, SigningKey, Statement};
+
+    fn keep(store: &MemoryStore, media_type: &str, bytes: &[u8]) -> Descriptor {
+        let blob = Descriptor::new(media_type, Digest::of(bytes), bytes.len() as u64);
+        store.put_blob(&blob, &|| Ok(Box::new(bytes))).expect("kept");
+        blob
+    }
+
+    fn signed_manifest(store: &MemoryStore, key: &SigningKey) -> Node {
+        keep(store, media::EMPTY, EMPTY_BYTES);
+        let node = Manifest::new(media::BINARY, Vec::new()).to_node();
+        store.put_manifest(&node).expect("kept");
+        let name = ManifestName::of_parts("linux", "amd64", None);
+        let statement = Statement::new(&name, node.descriptor.digest, Vec::new());
+        let bundle = sign::sign(&statement, key).expect("signed");
+        let mut referrer = Manifest::new(media::BUNDLE, vec![keep(store, media::BUNDLE, &bundle)]);
+        referrer.subject = Some(node.descriptor.plain());
+        store.put_manifest(&referrer.to_node()).expect("kept");
+        node
+    }
+
+    #[test]
+    fn an_index_is_not_trusted_for_the_manifests_in_it() {
+        let store = MemoryStore::default();
+        let key = SigningKey::generate().expect("a key");
+        let manifest = signed_manifest(&store, &key);
+        Trusted::verify(&store, manifest.clone(), key.public_key(), None).expect("signed");
+        // Made by anybody who may push, of manifests that are signed, without saying for which platform they are.
+        let index = Index::new(Some(media::RELEASE), vec![manifest.descriptor.plain()]).to_node();
+        let verdict = Trusted::verify(&store, index, key.public_key(), None);
+        assert!(
+            matches!(&verdict, Err(Untrusted::Unsigned { what }) if what.starts_with("the index"))
+        );
     }
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 pub use names::{INDEX_BUNDLE, STATE, companion, refuse_name};
 pub use read::{Error, Problem, read};
-pub use stage::{Staged, annotate};
+pub use stage::Staged;
 
 use crate::build_id::BuildId;
 use crate::digest::Digest;

@@ -82,6 +82,20 @@ impl Staged {
         self.remove_signatures(root, directory)
     }
 
+    /// Writes `release.json` with the annotations of the index, where it does not say them already.
+    pub fn annotate(
+        &mut self,
+        root: &Path,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        if read::state(root)?.annotations == *annotations {
+            return Ok(());
+        }
+        let state = serde_json::json!({ "annotations": annotations });
+        let text = serde_json::to_string_pretty(&state).expect("strings have a JSON form");
+        Ok(self.write(&root.join(STATE), Mode::Data, |out| writeln!(out, "{text}"))?)
+    }
+
     /// Removes what is stale and lets the new files appear. Says what was removed.
     ///
     /// Signatures go first: should the machine stop in the middle, what is there is unsigned rather than signed wrongly.
@@ -97,20 +111,4 @@ impl Staged {
         }
         Ok(removed)
     }
-}
-
-/// Adds annotations of the index to `release.json`. Says whether anything changed.
-pub fn annotate(root: &Path, annotations: &BTreeMap<String, String>) -> Result<bool, Error> {
-    let mut state = read::state(root)?;
-    let before = state.annotations.clone();
-    state.annotations.extend(annotations.clone());
-    if state.annotations == before {
-        return Ok(false);
-    }
-    let mut text =
-        serde_json::to_string_pretty(&serde_json::json!({ "annotations": state.annotations }))
-            .expect("strings have a JSON form");
-    text.push('\n');
-    fs::write(&root.join(STATE), Mode::Data, text.as_bytes())?;
-    Ok(true)
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::{Error, Layout, Piece, Plan};
 use crate::elf::{Elf, Segment};
 
-/// A law that a layout breaks: a bug in xpost, never an input's fault.
+/// A law that a layout breaks: by headers that contradict each other in a way nobody thought of, or by a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Broken {

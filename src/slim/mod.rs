@@ -5,6 +5,7 @@
 
 mod assemble;
 mod check;
+mod fate;
 mod frames;
 mod headers;
 mod layout;
@@ -14,9 +15,10 @@ mod rules;
 mod symbols;
 
 pub use check::Broken;
+pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
 pub use options::{Leaving, Options, Symbols};
-pub use plan::{Decision, Fate, Plan};
+pub use plan::Plan;
 pub use symbols::Choice;
 
 use crate::elf::{self, Elf};
@@ -158,8 +160,10 @@ pub enum Error {
         /// Its length in bytes.
         len: u64,
     },
-    /// A bug in xpost, found before anything was written.
-    #[error("a bug in xpost, please report it: {0}")]
+    /// The layout breaks a law; nothing was written.
+    #[error(
+        "the slim file would not be right ({0}): the headers contradict each other, or this is a bug in xpost"
+    )]
     Broken(Broken),
 }
 

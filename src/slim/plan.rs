@@ -4,57 +4,10 @@ use std::ops::Range;
 
 use object::elf;
 
+use super::fate::{Decision, Fate};
 use super::symbols::Choice;
 use super::{Error, Leaving, Options, Symbols, rules};
 use crate::elf::{Elf, Place, Section, SectionId, overlaps};
-
-/// Where a section goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
-    /// Into the slim file; the debug file has its header alone.
-    Keep,
-    /// Into the debug file.
-    Debug,
-    /// Into both files.
-    Both,
-    /// Nowhere, because the user said so.
-    Drop,
-}
-
-impl Fate {
-    /// Whether the slim file has the section.
-    pub fn is_in_slim(self) -> bool {
-        matches!(self, Self::Keep | Self::Both)
-    }
-
-    /// Whether the debug file has its contents.
-    pub fn is_in_debug(self) -> bool {
-        matches!(self, Self::Debug | Self::Both)
-    }
-
-    /// One word for people and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Debug => "debug",
-            Self::Both => "both",
-            Self::Drop => "drop",
-        }
-    }
-}
-
-/// One section's fate, and the name of the rule that settled it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision<'data> {
-    /// Which section.
-    pub section: SectionId,
-    /// Its name.
-    pub name: &'data [u8],
-    /// Where it goes.
-    pub fate: Fate,
-    /// Why.
-    pub rule: &'static str,
-}
 
 /// Everything that is decided about one input.
 #[derive(Debug, Clone)]
@@ -123,7 +76,9 @@ impl<'data> Plan<'data> {
     /// A section is either loaded or not, and a kept symbol's section stays.
     fn check_places(&self, elf: &Elf<'_>) -> Result<(), Error> {
         for section in elf.sections().iter().filter(|section| section.has_contents()) {
-            if overlaps(&section.range(), &self.loaded).is_none() {
+            // The header changes, so nothing else can be there.
+            let over_header = section.offset < elf.header_size();
+            if over_header || overlaps(&section.range(), &self.loaded).is_none() {
                 let range = section.range();
                 return Err(Error::Straddles {
                     section: section.id.0,

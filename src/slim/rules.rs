@@ -2,8 +2,8 @@
 
 use object::elf;
 
+use super::fate::{Decision, Fate};
 use super::frames;
-use super::plan::{Decision, Fate};
 use super::symbols::Choice;
 use crate::elf::{Elf, Error, Section, SectionId, overlaps};
 

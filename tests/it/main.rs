@@ -11,11 +11,14 @@
     reason = "the rules of the program, not of its tests"
 )]
 
+mod action;
 mod environment;
 mod laws;
 mod layouts;
 mod oracle;
 mod readme;
+mod refusals;
+mod road;
 mod slim;
 mod support;
 mod tidy;

@@ -4,6 +4,7 @@
 pub mod corpus;
 pub mod elf;
 pub mod law;
+pub mod release;
 pub mod server;
 pub mod tools;
 pub mod xpost;

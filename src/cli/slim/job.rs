@@ -1,17 +1,14 @@
-//! `xpost slim`: split binaries into slim files and debug files.
+//! The flags of `xpost slim`, judged: what they ask for as values.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
 
-use super::failure::{Exit, Failure};
-use super::ui::{self, Ui};
-use super::{Global, split::Input};
+use crate::cli::Global;
+use crate::cli::failure::{Exit, Failure};
 use crate::debug::Compression;
 use crate::fs;
-use crate::release::{self, Staged};
+use crate::release;
 use crate::slim::{Leaving, Options, Symbols};
 
 /// Slim binaries: strip what is not needed, move the rest into debug files
@@ -24,10 +21,10 @@ Examples:
   xpost slim --keep-symbol main target/release/app
   xpost slim build/amd64/app build/arm64/app       # two platforms, one release
   xpost slim -o app.slim app                       # like strip, with app.slim.debug beside it")]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Linked ELF programs and shared libraries
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
     /// Keep this symbol in the slim file; it must exist
     #[arg(short = 'K', long = "keep-symbol", value_name = "NAME")]
     keep_symbols: Vec<String>,
@@ -57,7 +54,7 @@ pub(super) struct Args {
     build_id_tree: Option<PathBuf>,
     /// Show what would be done; write nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Show the rule behind each section's and symbol's fate
     #[arg(long)]
     explain: bool,
@@ -91,7 +88,8 @@ pub(super) enum To {
 }
 
 impl Args {
-    fn judge(&self, global: &Global) -> Result<Job, Failure> {
+    /// What the flags ask for together.
+    pub(super) fn judge(&self, global: &Global) -> Result<Job, Failure> {
         let usage = |text: &str| Failure::plain(Exit::Usage, text);
         if self.files.len() > 1 && (self.output.is_some() || self.name.is_some()) {
             return Err(usage("--output and --name take one input file"));
@@ -130,54 +128,6 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: Args, global: &Global, ui: Ui) -> Result<(), Failure> {
-    let job = args.judge(global)?;
-    let mut staged = Staged::default();
-    let mut receipts: Vec<Value> = Vec::new();
-    let mut text = String::new();
-    let mut outputs: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-    for path in &args.files {
-        let bytes = fs::read(path)?;
-        let input = Input::split(path, &bytes, &job)?;
-        if let Some(other) = outputs.insert(input.slim_path.clone(), path.clone()) {
-            return Err(Failure::plain(
-                Exit::Usage,
-                format!("cannot write {} twice", input.slim_path.display()),
-            )
-            .because(format!("{} and {} would both go there", other.display(), path.display()))
-            .hint("slim them one after the other with --name"));
-        }
-        for warning in &input.warnings {
-            ui.warn(warning);
-        }
-        text.push_str(&input.text(&job));
-        receipts.push(input.receipt(&job));
-        if !args.dry_run {
-            input.stage(&job, &mut staged)?;
-        }
-    }
-    // From here every input was fit to be slimmed, and every output is on disk without its name.
-    let removed = if args.dry_run { Vec::new() } else { staged.commit()? };
-    for path in &removed {
-        ui.note(&format!(
-            "removed {}: it belonged to the binary that was replaced",
-            path.display()
-        ));
-    }
-    let removed: Vec<_> = removed.iter().map(|path| path.display().to_string()).collect();
-    ui.result(
-        "slim",
-        json!({ "dryRun": args.dry_run, "files": receipts, "removed": removed }),
-        &text,
-    )?;
-    match &job.to {
-        _ if args.dry_run => ui.note("nothing was written (--dry-run)"),
-        To::Release { .. } => ui.note("next: xpost sbom, xpost sign --key KEY, xpost push REF"),
-        To::File { .. } => {}
-    }
-    Ok(())
-}
-
 /// The name under which an input enters a release.
 pub(super) fn output_name(path: &Path, name: Option<&String>) -> Result<String, Failure> {
     let name = match name {
@@ -193,10 +143,4 @@ pub(super) fn output_name(path: &Path, name: Option<&String>) -> Result<String, 
         .because(reason)
         .hint("choose another with --name, or write it elsewhere with --output")),
     }
-}
-
-/// `2.63 MiB → 467 KiB (-82.6 %)`
-pub(super) fn shrink(before: u64, after: u64) -> String {
-    let change = (after as f64 - before as f64) / before.max(1) as f64 * 100.0;
-    format!("{} → {} ({change:+.1} %)", ui::size(before), ui::size(after))
 }

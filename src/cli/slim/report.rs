@@ -1,0 +1,130 @@
+//! What happened to an input, for people and for programs.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::input::{Input, digest_of};
+use super::job::Job;
+use crate::cli::ui;
+use crate::digest::Digest;
+use crate::inspect::{self, Platform};
+use crate::slim::{Holds, Layout};
+
+impl Input<'_> {
+    /// What happened, for people.
+    pub(super) fn text(&self, job: &Job) -> String {
+        let mut text = String::new();
+        let platform =
+            self.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
+        let line = shrink(self.elf.len(), self.split.slim.len());
+        let _ =
+            writeln!(text, "{}  {line}{platform}", ui::safe(&self.slim_path.display().to_string()));
+        let debug_path = self.debug_path.display().to_string();
+        let debug_path = ui::safe(&debug_path);
+        if let Some(debug) = self.new_debug() {
+            let _ = writeln!(text, "  debug     {debug_path}  {}", ui::size(debug.len()));
+        } else if self.kept_debug {
+            let _ = writeln!(text, "  debug     {debug_path}  (kept: it is this build's)");
+        }
+        if let Some(build_id) = &self.build_id {
+            let _ = writeln!(text, "  build-id  {build_id}");
+        }
+        let choice = &self.split.plan.symbols;
+        if choice.keeps_any() {
+            let _ = writeln!(text, "  symbols   {} of {} kept", choice.kept.len(), choice.total);
+        }
+        if job.explain {
+            self.explain(&mut text);
+        }
+        text
+    }
+
+    fn explain(&self, text: &mut String) {
+        let _ = writeln!(text, "  {:<28} {:<6} {:>12}  rule", "section", "fate", "bytes");
+        for decision in &self.split.plan.decisions {
+            let name = String::from_utf8_lossy(decision.name);
+            let size = self
+                .elf
+                .section(decision.section)
+                .map_or(0, |section| section.range().end - section.range().start);
+            let fate = decision.fate.word();
+            let _ =
+                writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
+        }
+        for symbol in &self.split.plan.symbols.kept {
+            let rule = if self.split.plan.symbols.keeps_all() {
+                "all symbols stay"
+            } else {
+                "asked for by name"
+            };
+            let _ = writeln!(
+                text,
+                "  symbol {:<21} keep   {:>12}  {rule}",
+                ui::safe(&symbol.display_name()),
+                symbol.size
+            );
+        }
+        let _ = writeln!(text, "  {:<35} {:>12}", "the slim file holds", "bytes");
+        for (holds, size) in self.split.slim.sizes() {
+            let _ = writeln!(text, "  {:<35} {size:>12}", ui::safe(&self.held(holds)));
+        }
+        let _ = writeln!(text, "  {:<35} {:>12}", "in all", self.split.slim.len());
+    }
+
+    fn held(&self, holds: Holds) -> String {
+        match holds {
+            Holds::Headers => "ELF header".to_owned(),
+            Holds::Loaded => "loaded bytes, where they were".to_owned(),
+            Holds::Section(id) => {
+                self.elf.section(id).map(crate::elf::Section::display_name).unwrap_or_default()
+            }
+            Holds::DebugLink => ".gnu_debuglink".to_owned(),
+            Holds::SectionHeaders => "section headers".to_owned(),
+            Holds::Unowned => "bytes of no section".to_owned(),
+            Holds::Hole => "zeros before a segment".to_owned(),
+            Holds::Alignment => "alignment".to_owned(),
+            Holds::Everything => "the input, unchanged".to_owned(),
+        }
+    }
+
+    /// What happened, for programs.
+    pub(super) fn receipt(&self, job: &Job) -> Value {
+        let choice = &self.split.plan.symbols;
+        let named = |path: &Path, layout: &Layout<'_>| json!({ "path": path.display().to_string(), "size": layout.len(), "digest": digest_of(layout) });
+        let mut receipt = json!({
+            "input": {
+                "path": self.path.display().to_string(),
+                "size": self.elf.len(),
+                "digest": Digest::of(self.elf.data()),
+            },
+            "slim": named(&self.slim_path, &self.split.slim),
+            "debug": self.new_debug().map(|debug| named(&self.debug_path, debug)),
+            "platform": self.platform.as_ref().map(ToString::to_string),
+            "target": self.platform.as_ref().map(Platform::target),
+            "buildId": self.build_id,
+            "loadDigest": inspect::load_digest(&self.elf),
+            "symbols": { "kept": choice.kept.len(), "total": choice.total },
+            "sizes": self.split.slim.sizes().into_iter()
+                .map(|(holds, size)| json!({ "holds": self.held(holds), "size": size })).collect::<Vec<_>>(),
+            "warnings": self.warnings,
+        });
+        if job.explain
+            && let Some(map) = receipt.as_object_mut()
+        {
+            let sections = self.split.plan.decisions.iter().map(|decision| {
+                let name = String::from_utf8_lossy(decision.name);
+                json!({ "name": name, "fate": decision.fate.word(), "rule": decision.rule })
+            });
+            map.insert("sections".to_owned(), sections.collect());
+        }
+        receipt
+    }
+}
+
+/// `2.63 MiB → 467 KiB (-82.6 %)`
+fn shrink(before: u64, after: u64) -> String {
+    let change = (after as f64 - before as f64) / before.max(1) as f64 * 100.0;
+    format!("{} → {} ({change:+.1} %)", ui::size(before), ui::size(after))
+}
