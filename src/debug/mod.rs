@@ -100,6 +100,10 @@ pub fn layout<'data>(
         if !in_debug(plan, section) && section.has_contents() {
             header.sh_type = elf::SHT_NOBITS;
         }
+        if header.sh_type != elf::SHT_NOBITS && header.sh_size == 0 {
+            // BFD warns of a section behind the end even where it is empty, as .tm_clone_table often is.
+            header.sh_offset = header.sh_offset.min(layout.len());
+        }
     }
     let encoder = elf.encoder();
     layout.align(encoder.address_size());

@@ -89,8 +89,10 @@ fn sections(elf: &Elf<'_>, plan: &Plan<'_>, slim: &Elf<'_>) -> Result<(), Broken
         let same_header = (new.name, new.kind, new.flags, new.address, new.align, new.entry_size)
             == (old.name, old.kind, old.flags, old.address, old.align, old.entry_size);
         let same_place = !old.is_loaded() || !old.has_contents() || new.offset == old.offset;
-        let same_bytes =
-            made_anew || (new.data == old.data && (new.size == old.size || old.id.0 == 0));
+        // A section over the ELF header differs where that may, which was looked at above.
+        let over_header = old.range().start < elf.header_size();
+        let same_bytes = over_header || new.data == old.data;
+        let same_bytes = made_anew || same_bytes && (new.size == old.size || old.id.0 == 0);
         if !same_header || !same_place || !same_bytes {
             return Err(broken());
         }

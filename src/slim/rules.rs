@@ -20,7 +20,11 @@ const RULES: &[Rule] = &[
     // Each file has names of its own.
     Rule { name: "section-names", applies: |s, c| c.is_names(s), fate: Fate::Both },
     // A debug file without the build-id note is not found.
-    Rule { name: "loaded-note", applies: |s, _| s.is_loaded() && is_note(s), fate: Fate::Both },
+    Rule {
+        name: "loaded-note",
+        applies: |s, c| is_note(s) && (s.is_loaded() || c.is_under_segment(s)),
+        fate: Fate::Both,
+    },
     // The flag decides, never the name: .debug_gdb_scripts is loaded in Rust's binaries.
     Rule { name: "loaded", applies: |s, _| s.is_loaded(), fate: Fate::Keep },
     // Bytes under a segment stay, so their header stays with them.

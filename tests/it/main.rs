@@ -14,10 +14,13 @@
 mod action;
 mod environment;
 mod foreign;
+mod laws;
 mod layouts;
+mod oracle;
 mod readme;
 mod refusals;
 mod registries;
 mod road;
 mod slim;
 mod support;
+mod tidy;
