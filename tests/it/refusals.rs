@@ -195,6 +195,15 @@ fn what_others_call_a_debug_file_never_becomes_the_program() {
     hang(&other);
     let pull = ["pull", "oci:lay:v1", "-o", "site", "--debug"];
     refused(&at, &pull, 8, &["\"app\"", "two files have it"]);
+    // Another file for the same build-id has another name, and still only one of them can be right.
+    let mut double = document(&at, debug["digest"].as_str().unwrap());
+    let padded = [at.read("xpost-out/linux-amd64/app.debug"), vec![0]].concat();
+    let blob = put_bytes(&at, &padded);
+    (double["layers"][0]["digest"], double["layers"][0]["size"]) =
+        (blob["digest"].clone(), blob["size"].clone());
+    double["layers"][0]["annotations"]["org.opencontainers.image.title"] = json!("x.debug");
+    hang(&double);
+    refused(&at, &pull, 8, &["x.debug", "app.debug is for the same place"]);
     // Nor does a program come along under another name.
     other["layers"][0]["mediaType"] = json!("application/vnd.xpost.binary.elf.v1");
     other["layers"][0]["annotations"] = json!({"org.opencontainers.image.title": "ls"});
