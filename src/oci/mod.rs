@@ -39,7 +39,7 @@ pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]
 pub use registry::{Plain, Registry};
 pub use store::{Access, Store, resolve};
-pub use verify::{Trusted, Untrusted, covers, signs};
+pub use verify::{Trusted, Untrusted, covers, signed_by};
 
 /// How registries are reached; layouts need none of it.
 #[derive(Debug, Clone)]
