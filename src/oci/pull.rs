@@ -393,6 +393,14 @@ impl Plan {
                     return Err(Error::Rejected { title: file.title.clone(), reason });
                 }
             };
+            let same_place = |(_, other): &&(AtomicFile, Fetched)| other.path == path;
+            if let Some((_, other)) = ready.iter().find(same_place)
+                && other.file.descriptor.digest != file.descriptor.digest
+            {
+                let reason =
+                    format!("{} is for the same place, {}", other.file.title, path.display());
+                return Err(Error::Rejected { title: file.title.clone(), reason });
+            }
             ready.push((temporary, Fetched { path, file: file.clone(), build_id }));
         }
         // From here nothing is asked of the store: all that is left are renames.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::release::{self, VERSION, refused};
 use crate::support::server::{Kind, Server};
-use crate::support::xpost::{Xpost, xpost};
+use crate::support::xpost::{Ran, Xpost, xpost};
 use crate::support::{corpus, tools};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -195,6 +195,15 @@ fn what_others_call_a_debug_file_never_becomes_the_program() {
     hang(&other);
     let pull = ["pull", "oci:lay:v1", "-o", "site", "--debug"];
     refused(&at, &pull, 8, &["\"app\"", "two files have it"]);
+    // Another file for the same build-id has another name, and still only one of them can be right.
+    let mut double = document(&at, debug["digest"].as_str().unwrap());
+    let padded = [at.read("xpost-out/linux-amd64/app.debug"), vec![0]].concat();
+    let blob = put_bytes(&at, &padded);
+    (double["layers"][0]["digest"], double["layers"][0]["size"]) =
+        (blob["digest"].clone(), blob["size"].clone());
+    double["layers"][0]["annotations"]["org.opencontainers.image.title"] = json!("x.debug");
+    hang(&double);
+    refused(&at, &pull, 8, &["x.debug", "app.debug is for the same place"]);
     // Nor does a program come along under another name.
     other["layers"][0]["mediaType"] = json!("application/vnd.xpost.binary.elf.v1");
     other["layers"][0]["annotations"] = json!({"org.opencontainers.image.title": "ls"});
@@ -217,6 +226,20 @@ fn one_missing_debug_file_of_several_stops_a_pull() {
     list_referrers(&at, &amd64, without.collect());
     refused(&at, &[&PULL[..], &["--debug"]].concat(), 4, &["tool.debug is signed and not there"]);
     at.run(PULL).succeeds();
+}
+
+#[test]
+fn an_sbom_that_was_made_anew_is_signed_beside_the_old_one() {
+    let at = published(release::small());
+    let mut sbom = at.command(["sbom"]);
+    let ran = Ran::of(&tools::output(sbom.env("SOURCE_DATE_EPOCH", "1700000000"))).succeeds();
+    assert!(ran.stderr.contains("it does not cover the new SBOM"), "{ran:?}");
+    at.run(["sign", "--key", "release.key"]).succeeds();
+    let again = at.run(["push", "oci:lay:v1", "--json"]).succeeds().json();
+    assert_eq!(again["receipt"]["tag_state"], "unchanged", "{again}");
+    let verified = at.run(VERIFY).succeeds();
+    assert_eq!(verified.stdout.matches("    signed      app.cdx.json").count(), 4, "{verified:?}");
+    assert!(!verified.stdout.contains("not signed"), "{verified:?}");
 }
 
 #[test]
