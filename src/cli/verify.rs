@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::oci::names::media;
 use crate::oci::pull::{self, RemoteFile};
 use crate::oci::{self, Access, Reference, Store, Trusted, Untrusted};
-use crate::sign::{PublicKey, Verified};
+use crate::sign::PublicKey;
 
 /// Verify a release: the index and every platform's manifest must be signed with this key
 ///
@@ -56,8 +56,8 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     );
     let mut on_index = Vec::new();
     if trusted.published.is_index() {
-        let judge = |bundle: &[u8]| oci::signed_by(bundle, &key, None, root);
-        let around = Around::of(store.as_ref(), &root, &judge).map_err(explain)?;
+        let signs = |bundle: &[u8]| oci::signs(bundle, &key, None, root);
+        let around = Around::of(store.as_ref(), &root, &signs).map_err(explain)?;
         // The signature of the index speaks of no file that hangs on the index itself.
         on_index = around.files.iter().map(Row::of).chain(around.others).collect();
         list(&mut text, "  ", "not signed", &on_index);
@@ -72,8 +72,8 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
                 binary.title, binary.descriptor.digest
             )));
         }
-        let judge = |bundle: &[u8]| oci::signed_by(bundle, &key, Some(entry), digest);
-        let around = Around::of(store.as_ref(), &digest, &judge).map_err(explain)?;
+        let signs = |bundle: &[u8]| oci::signs(bundle, &key, Some(entry), digest);
+        let around = Around::of(store.as_ref(), &digest, &signs).map_err(explain)?;
         let files = binaries.iter().chain(&around.files);
         let (covered, uncovered): (Vec<_>, Vec<_>) = files.partition(|file| signatures.cover(file));
         let rows = |files: Vec<&RemoteFile>| files.into_iter().map(Row::of).collect::<Vec<_>>();
@@ -133,8 +133,6 @@ pub(super) fn trust(
 struct Around {
     /// Debug files and SBOMs.
     files: Vec<RemoteFile>,
-    /// What the key's owner said of it, more than once where an SBOM was made anew.
-    signatures: Vec<Verified>,
     /// Everything else but signatures that count, by type and digest. What others attached may look like ours and
     /// have no file name that can be used: it is listed, and is no reason to stop.
     others: Vec<Row>,
@@ -144,25 +142,23 @@ impl Around {
     fn of(
         store: &dyn Store,
         manifest: &Digest,
-        judge: &dyn Fn(&[u8]) -> Option<Verified>,
+        signs: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Self, oci::Error> {
         const FILES: [&str; 3] = [media::DEBUG, media::CYCLONEDX, media::SPDX];
-        let mut around = Self { files: Vec::new(), signatures: Vec::new(), others: Vec::new() };
+        let mut around = Self { files: Vec::new(), others: Vec::new() };
         for referrer in oci::store::referrers(store, manifest, None)? {
             let kind = referrer.document.kind();
             let files = match FILES.contains(&kind) {
                 true => pull::files_in(&referrer).unwrap_or_default(),
                 false => Vec::new(),
             };
-            let bundle = pull::bundle_in(store, &referrer)?;
-            let signature = bundle.and_then(|bundle| judge(&bundle));
-            if files.is_empty() && signature.is_none() {
+            let counts = pull::bundle_in(store, &referrer)?.is_some_and(|bundle| signs(&bundle));
+            if files.is_empty() && !counts {
                 around
                     .others
                     .push(Row { name: kind.to_owned(), digest: referrer.descriptor.digest });
             }
             around.files.extend(files);
-            around.signatures.extend(signature);
         }
         Ok(around)
     }

@@ -116,18 +116,18 @@ impl Signatures {
     }
 }
 
-/// What a bundle covers, if it is a signature of a platform's manifest, or of the index where no platform is given.
-pub fn signed_by(
+/// Whether a bundle is a signature of a platform's manifest, or of the index where no platform is given.
+pub fn signs(
     bundle: &[u8],
     key: &PublicKey,
     platform: Option<&PublishedPlatform>,
     digest: Digest,
-) -> Option<Verified> {
+) -> bool {
     let name = match platform {
-        Some(entry) => manifest_name(entry, bundle)?,
-        None => ManifestName::index(),
+        Some(entry) => manifest_name(entry, bundle),
+        None => Some(ManifestName::index()),
     };
-    sign::verify(bundle, key, &name, digest).ok()
+    name.is_some_and(|name| sign::verify(bundle, key, &name, digest).is_ok())
 }
 
 /// How the manifest must be named. A manifest that was asked for by its digest alone does not say for which
