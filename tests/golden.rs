@@ -4,6 +4,7 @@
 //! `BLESS=1 cargo test --test golden` writes the texts anew: review that difference as code.
 #![expect(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "the rules of the program, not of its tests"
 )]
