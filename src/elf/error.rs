@@ -103,6 +103,12 @@ pub enum Error {
         /// Where the name should begin.
         offset: u32,
     },
+    /// Names that share their bytes are too long together.
+    #[error("the names of the {what} are not believable: more than 4096 bytes each on average")]
+    LongNames {
+        /// `sections` or `symbols`.
+        what: &'static str,
+    },
     /// A table's size is not a multiple of its entries'.
     #[error(
         "section {section}: a table of {size} bytes cannot hold whole entries of {entry} bytes"

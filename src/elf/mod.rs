@@ -263,12 +263,16 @@ fn parse_as<H: FileHeader<Endian = Endianness>>(
     if let Some(names) =
         section_names.and_then(|id| sections.get(id.index())).map(|names| names.data)
     {
+        let mut room = symbol::room_for_names(sections.len() as u64);
         for section in sections.iter_mut().filter(|section| section.kind != elf::SHT_NULL) {
             section.name = symbol::name_at(names, section.name_offset).ok_or(Error::Name {
                 what: "section",
                 index: section.id.0.into(),
                 offset: section.name_offset,
             })?;
+            room = room
+                .checked_sub(section.name.len() as u64)
+                .ok_or(Error::LongNames { what: "sections" })?;
         }
     }
 

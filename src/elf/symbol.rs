@@ -95,8 +95,12 @@ impl<'data> SymbolTable<'data> {
             let size = section.data.len() as u64;
             return Err(Error::TableSize { section: section.id.0, size, entry });
         }
+        let mut room = room_for_names(table.len());
         for index in 0..table.len() {
             let symbol = table.decode(index)?;
+            room = room
+                .checked_sub(symbol.name.len() as u64)
+                .ok_or(Error::LongNames { what: "symbols" })?;
             if let Place::Section(id) = symbol.place
                 && id.0 >= count
             {
@@ -184,6 +188,13 @@ impl<'data> SymbolTable<'data> {
             Endianness::Big => u32::from_be_bytes(word),
         })
     }
+}
+
+/// How long so many names may be together. Names share bytes, so that a small table can give every symbol a name of
+/// megabytes, and looking at each would take hours.
+pub(super) fn room_for_names(count: u64) -> u64 {
+    const MOST_ON_AVERAGE: u64 = 4096;
+    (1 << 20) + count.saturating_mul(MOST_ON_AVERAGE)
 }
 
 /// The zero-terminated name at `offset` of a string table. Offset 0 of an absent table is the empty name.

@@ -66,18 +66,20 @@ impl Staged {
     }
 
     /// Notes everything in the release that was made for an older binary of this name: its SBOMs, the
-    /// signature of its platform, and that of the index.
+    /// signature of its platform, and that of the index. A name that is new there has nothing of the kind.
     pub fn remove_companions(
         &mut self,
         root: &Path,
         directory: &str,
         name: &str,
     ) -> fs::Result<()> {
-        for other in fs::list(&root.join(directory))? {
-            let (kind, owner) = classify(&other);
-            if matches!(kind, Kind::Sbom(_)) && owner == name {
-                self.remove(root.join(directory).join(other));
-            }
+        let mut of_binary = fs::list(&root.join(directory))?;
+        of_binary.retain(|other| classify(other).1 == name);
+        if of_binary.is_empty() {
+            return Ok(());
+        }
+        for other in of_binary.iter().filter(|other| matches!(classify(other).0, Kind::Sbom(_))) {
+            self.remove(root.join(directory).join(other));
         }
         self.remove_signatures(root, directory)
     }

@@ -496,6 +496,23 @@ fn sections_that_share_bytes_cannot_multiply_them() {
 }
 
 #[test]
+fn names_that_share_bytes_cannot_take_hours() {
+    // Four megabytes of name, asked for by 100,000 symbols, is 400 gigabytes to look at.
+    let mut symbols = vec![0; 24 * 100_000];
+    for symbol in symbols.chunks_exact_mut(24).skip(1) {
+        symbol[0] = 1;
+    }
+    let mut names = vec![b'a'; 4 << 20];
+    (names[0], names[(4 << 20) - 1]) = (0, 0);
+    let mut builder = Builder::usual();
+    builder.symbols.clear();
+    let table = section("users.symtab", symbols).kind(elf::SHT_SYMTAB).link("users.strtab");
+    builder.sections.extend([table, section("users.strtab", names).kind(elf::SHT_STRTAB)]);
+    let outcome = try_split(&builder.build(), &Options::default(), Compression::Zlib);
+    assert!(outcome.is_err_and(|error| error.to_string().contains("not believable")));
+}
+
+#[test]
 fn loaded_notes_that_share_bytes_cannot_multiply_them() {
     let mut builder = Builder::usual();
     let id = Elf::parse(&builder.build()).unwrap().section_named(b".text").unwrap().offset;

@@ -330,6 +330,26 @@ fn a_rebuild_takes_what_was_made_for_the_old_binary_with_it() {
 }
 
 #[test]
+fn what_is_left_of_a_binary_that_somebody_deleted_goes_too() {
+    let xpost = with_app();
+    xpost.run(["slim", "app"]).succeeds();
+    xpost.run(["sbom"]).succeeds();
+    xpost.put("xpost-out/index.sigstore.json", "{}");
+    std::fs::remove_file(xpost.path(SLIM)).unwrap();
+    xpost.run(["slim", "-K", "main", "app"]).exits(0, &["app.cdx.json", "index.sigstore.json"]);
+    assert_eq!(xpost.list(), ["app", "xpost-out/", "xpost-out/linux-amd64/", SLIM, DEBUG]);
+}
+
+#[test]
+fn another_binary_takes_nothing_of_the_first_with_it() {
+    let xpost = with_app();
+    xpost.run(["slim", "app"]).succeeds();
+    xpost.run(["sbom"]).succeeds();
+    let ran = xpost.run(["slim", "--name", "other", "app"]).succeeds();
+    assert!(!ran.stderr.contains("removed"), "{ran:?}");
+}
+
+#[test]
 fn a_debug_file_is_kept_only_for_the_same_build() {
     let xpost = with_app();
     xpost.run(["slim", "-K", "main", "app"]).succeeds();

@@ -145,9 +145,7 @@ impl<'data> Input<'data> {
             && let (Some(platform), Some(name)) = (&self.platform, self.slim_path.file_name())
         {
             let name = name.to_string_lossy();
-            if fs::exists(&self.slim_path) {
-                staged.remove_companions(root, &platform.directory(), &name)?;
-            }
+            staged.remove_companions(root, &platform.directory(), &name)?;
         }
         if let Some(debug) = self.new_debug() {
             staged.write(&self.debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
