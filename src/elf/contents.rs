@@ -22,9 +22,11 @@ pub struct Compressed<'data> {
     pub stream: &'data [u8],
 }
 
-/// A section of one byte a stream cannot blow up further than this: deflate's own limit is 1032 to 1, and
-/// what zstd can do beyond that is no debug information. Keeps memory within bounds for hostile input.
+/// A stream cannot blow up further than this once it is large: deflate's own limit is 1032 to 1, and what zstd can do
+/// beyond that is no debug information. Keeps memory within bounds for hostile input.
 const MOST_EXPANSION: u64 = 2048;
+/// Up to this size in bytes anything may expand: a section of zeros does.
+const SMALL: u64 = 64 << 20;
 
 impl<'data> Elf<'data> {
     /// The compression header of a section, checked; `None` where the section is not compressed.
@@ -37,7 +39,7 @@ impl<'data> Elf<'data> {
             Class::Elf32 => read::<CompressionHeader32<Endianness>>(section, endian)?,
             Class::Elf64 => read::<CompressionHeader64<Endianness>>(section, endian)?,
         };
-        let most = (compressed.stream.len() as u64).saturating_mul(MOST_EXPANSION);
+        let most = (compressed.stream.len() as u64).saturating_mul(MOST_EXPANSION).max(SMALL);
         if compressed.size > most || usize::try_from(compressed.size).is_err() {
             return Err(invalid(section, "the size before compression is not believable"));
         }
