@@ -50,7 +50,8 @@ impl Attempts {
             Error::Status { retry_after: Some(delay), .. } => *delay,
             _ => jittered(self.patience.first_delay * 2_u32.saturating_pow(self.made - 1)),
         };
-        if self.started.elapsed() + delay > self.patience.total {
+        // A server may ask for more time than can be counted.
+        if self.started.elapsed().saturating_add(delay) > self.patience.total {
             return false;
         }
         std::thread::sleep(delay);
@@ -115,6 +116,20 @@ mod tests {
         for bad in ["", "Sun", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(http_date(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_server_that_asks_for_all_the_time_in_the_world_is_left() {
+        let mut attempts = Attempts::new(&Patience::default());
+        attempts.started -= Duration::from_secs(2);
+        let error = Error::Status {
+            method: reqwest::Method::GET,
+            url: String::new(),
+            status: 503,
+            message: String::new(),
+            retry_after: retry_after("18446744073709551615"),
+        };
+        assert!(!attempts.again(&error));
     }
 
     #[test]
