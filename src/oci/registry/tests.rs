@@ -368,7 +368,8 @@ fn a_redirect_to_another_host_does_not_take_the_credentials_along() {
 #[test]
 fn who_a_redirect_leads_to_is_not_told_who_we_are() {
     let thief = Server::start(|_, _| answer("200 OK", "", br#"{"token":"t"}"#));
-    let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{}/token\"\r\n", thief.address);
+    let challenge =
+        format!("WWW-Authenticate: Bearer realm=\"http://{}/token\"\r\n", thief.address);
     let other = Server::start(move |_, _| answer("401 Unauthorized", &challenge, b""));
     let location = format!("Location: http://{}/elsewhere\r\n", other.address);
     let server = Server::start(move |_, _| answer("307 Temporary Redirect", &location, b""));
