@@ -23,7 +23,6 @@ mod registry;
 pub mod store;
 #[cfg(test)]
 mod tests;
-mod title;
 mod verify;
 
 pub use artifact::{Artifact, Blob, PlatformNode, ReferrerNode, Role, Source};

@@ -7,13 +7,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry, annotation, media};
 use super::push::{Event, Observer, State};
 use super::store::{self, Referrer, Store};
-use super::{Error, title};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Mode};
+use crate::release::title;
 
 /// More manifests in one index than this are not looked at: there are about 60 platforms in all.
 const MAX_PLATFORMS: usize = 500;
