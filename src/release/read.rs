@@ -256,9 +256,9 @@ fn belongs(elf: &Elf<'_>, binary: &Binary, name: &str, bytes: &[u8]) -> Result<(
         Some(link) if link.name == name && link.crc != crc => {
             Err(format!("its CRC-32 is {crc:08x}, the binary's debuglink says {:08x}", link.crc))
         }
-        Some(_) => Ok(()),
-        None if ours.is_some() => Ok(()),
-        None => Err("the binary has neither a build-id nor a debuglink".to_owned()),
+        Some(link) if link.crc == crc => Ok(()),
+        _ if ours.is_some() => Ok(()),
+        _ => Err("the binary has no build-id, and no debuglink to such a file".to_owned()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::elf::Builder;
 use crate::support::release::{self, VERSION, refused};
 use crate::support::server::{Kind, Server};
 use crate::support::xpost::{Ran, Xpost, xpost};
@@ -339,6 +340,25 @@ fn companions_of_another_binary_are_neither_signed_nor_pushed() {
     refused(&at, &["sign", "--key", "release.key"], 3, &["app.cdx.json describes another app"]);
     at.put("xpost-out/linux-amd64/app.cdx.json", "[]");
     refused(&at, &["push", "oci:lay:v1"], 3, &["does not state the hash of app"]);
+}
+
+#[test]
+fn a_debug_file_with_nothing_to_show_for_itself_is_not_pushed() {
+    // Without a build-id only the link's checksum tells, whatever the two files are called by now.
+    let mut builder = Builder::usual();
+    builder.sections.retain(|section| section.name != ".note.gnu.build-id");
+    builder.segments.retain(|(kind, _)| *kind != object::elf::PT_NOTE);
+    let at = xpost();
+    at.put("app", builder.build());
+    at.run(["slim", "app"]).succeeds();
+    let out = at.path("xpost-out/linux-amd64");
+    for (from, to) in [("app", "tool"), ("app.debug", "tool.debug")] {
+        std::fs::rename(out.join(from), out.join(to)).unwrap();
+    }
+    at.run(["push", "oci:lay:v1", "--dry-run"]).succeeds();
+    let changed = [at.read("xpost-out/linux-amd64/tool.debug"), vec![0]].concat();
+    at.put("xpost-out/linux-amd64/tool.debug", changed);
+    refused(&at, &["push", "oci:lay:v1"], 3, &["tool.debug is not the debug file of tool"]);
 }
 
 #[test]
