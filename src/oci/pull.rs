@@ -25,6 +25,9 @@ const MAX_BUNDLE: u64 = 8 << 20;
 /// More bundles of one manifest than this are not looked at.
 const MAX_BUNDLES: usize = 200;
 
+/// Where debug files go, below the directory of the binaries.
+const TREE: &str = "debug";
+
 /// What a reference turned out to be.
 #[derive(Debug, Clone)]
 pub struct Published {
@@ -350,7 +353,7 @@ impl Plan {
         let beside =
             |file: RemoteFile| Item { place: Place::Path(directory.join(&file.title)), file };
         let in_tree = |file: RemoteFile| match file.build_id {
-            Some(_) => Item { file, place: Place::BuildId(directory.join("debug")) },
+            Some(_) => Item { file, place: Place::BuildId(directory.join(TREE)) },
             None => beside(file),
         };
         let mut items: Vec<Item> = binaries.iter().cloned().map(beside).collect();
@@ -361,6 +364,14 @@ impl Plan {
             refuse_twins(&manifest.digest, &[binaries.as_slice(), &debug].concat())?;
             items.extend(binaries.into_iter().filter(|file| file.build_id.is_some()).map(in_tree));
             items.extend(debug.into_iter().map(in_tree));
+            let in_the_way = |item: &&Item| {
+                matches!(item.place, Place::Path(_)) && item.file.title.eq_ignore_ascii_case(TREE)
+            };
+            if let Some(Item { file, .. }) = items.iter().find(in_the_way) {
+                let (title, reason) =
+                    (file.title.clone(), "debug files go into a directory of that name");
+                return Err(Error::BadTitle { manifest: manifest.digest, title, reason });
+            }
         }
         Ok(Self { items })
     }
