@@ -433,8 +433,7 @@ impl Unmade {
         let places = items.iter().map(|item| item.place.beside(&item.file.title));
         let mut missing: Vec<PathBuf> = Vec::new();
         for place in places {
-            let above = place.ancestors().skip(1).take_while(|above| *above != Path::new(""));
-            missing.extend(above.take_while(|above| !fs::exists(above)).map(Path::to_owned));
+            missing.extend(fs::missing_dirs(&place));
         }
         missing.sort_by_key(|directory| std::cmp::Reverse(directory.components().count()));
         missing.dedup();
