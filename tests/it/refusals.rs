@@ -431,7 +431,9 @@ fn keys_are_never_replaced() {
 fn a_directory_that_is_no_layout_is_left_alone() {
     let at = release::small();
     at.put("home/letter.txt", "dear");
-    refused(&at, &["push", "oci:home:v1"], 3, &["home is not empty and no OCI layout"]);
+    let said =
+        ["home is not empty and no OCI layout", "hint: name a directory that is empty or new"];
+    refused(&at, &["push", "oci:home:v1"], 3, &said);
     refused(&at, &["pull", "oci:home:v1"], 8, &["home is no OCI layout", "oci-layout"]);
     refused(&at, &["verify", "oci:home:v1", "--key", "release.pub"], 8, &["home is no OCI layout"]);
     refused(&at, &["push", "oci:home/letter.txt:v1"], 8, &["it is not a directory"]);
