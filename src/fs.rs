@@ -199,8 +199,6 @@ impl AtomicFile {
         if target.is_dir() {
             return Err(at("write", target)(io::Error::other("it is a directory")));
         }
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = directory.join(format!(".xpost-{}-{count}.tmp", std::process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -214,8 +212,18 @@ impl AtomicFile {
         }
         #[cfg(not(unix))]
         let _ = mode;
-        let file = options.open(&temporary).map_err(at("write", target))?;
-        Ok(Self { target: target.to_owned(), temporary, file: Some(file) })
+        // In a container every run may have the same process id, and a run that was killed leaves its file.
+        loop {
+            let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let temporary = directory.join(format!(".xpost-{}-{count}.tmp", std::process::id()));
+            match options.open(&temporary) {
+                Ok(file) => {
+                    return Ok(Self { target: target.to_owned(), temporary, file: Some(file) });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(at("write", target)(error)),
+            }
+        }
     }
 
     /// The path it will have.
@@ -300,6 +308,18 @@ mod tests {
         drop(file);
         assert_eq!(read(&path).expect("read"), b"old");
         assert_eq!(list(path.parent().expect("a parent")).expect("listed"), ["out"]);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_in_nobody_s_way() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for count in 0..2000 {
+            let left = format!(".xpost-{}-{count}.tmp", std::process::id());
+            File::create(directory.path().join(left)).expect("created");
+        }
+        let path = directory.path().join("out");
+        write(&path, Mode::Data, b"new").expect("written");
+        assert_eq!(read(&path).expect("read"), b"new");
     }
 
     #[test]

@@ -151,8 +151,11 @@ fn resolve(
     };
     let trusted = verify::trust(&args.reference, store, &key, args.require_version.as_deref())?;
     let platform: &PublishedPlatform = trusted.published.platform(wanted).map_err(explain)?;
-    let signatures = trusted.of(platform).cloned();
-    Ok((trusted.published, signatures))
+    let Some(signatures) = trusted.of(platform).cloned() else {
+        return Err(Failure::plain(Exit::Unverified, format!("cannot pull {}", args.reference))
+            .because(format!("{platform} is not signed")));
+    };
+    Ok((trusted.published, Some(signatures)))
 }
 
 /// A signature that does not cover a binary, or debug files that are signed and not there, fetches nothing.

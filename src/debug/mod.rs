@@ -42,6 +42,13 @@ pub fn split<'data>(
     // From here every section has exactly one fate; nothing below decides.
     let wanted = plan.leaves() && options.leaving == Leaving::ToDebugFile;
     let debug = if wanted { Some(layout(elf, &plan, compression)?) } else { None };
+    // Decompressed on request, a debug file may be larger than its input.
+    if let Some(len) = debug.as_ref().map(Layout::len)
+        && !elf.is_64()
+        && len > u32::MAX.into()
+    {
+        return Err(slim::Error::TooLarge { len });
+    }
     let link = debug.as_ref().map(link_to);
     let slim = slim::layout(elf, &plan, link.as_ref())?;
     Ok(Split { plan, slim, debug })

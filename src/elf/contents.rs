@@ -79,7 +79,10 @@ fn invalid(section: &Section<'_>, reason: &'static str) -> Error {
 }
 
 fn inflate(compressed: &Compressed<'_>) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; compressed.size as usize];
+    let size = compressed.size as usize;
+    // Asked for first: memory that is not there ends the process where a vector needs it.
+    Vec::<u8>::new().try_reserve_exact(size).ok()?;
+    let mut bytes = vec![0; size];
     let size =
         libdeflater::Decompressor::new().zlib_decompress(compressed.stream, &mut bytes).ok()?;
     (size == bytes.len()).then_some(bytes)

@@ -69,6 +69,9 @@ pub enum Error {
         /// The size of the file.
         len: u64,
     },
+    /// Segments that share their bytes are too long together.
+    #[error("the segments are not believable: they cover the file more than 16 times over")]
+    ManyTimesOver,
     /// A section's bytes lie outside the file.
     #[error(
         "section {section}: contents {start:#x}..{end:#x} lie outside the file ({len:#x} bytes)"

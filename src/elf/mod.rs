@@ -212,20 +212,31 @@ impl<'data> Elf<'data> {
     }
 
     /// The notes of the file: those of its sections, or of its segments where it has no sections.
+    ///
+    /// Notes that share no bytes fit into the file. Headers can name the same bytes thousands of times; what is
+    /// more than the file is passed over.
     pub fn notes(&self) -> impl Iterator<Item = Note<'data>> {
         let endian = self.header.endian;
+        let room = |mut left: u64| {
+            move |notes: &[u8]| {
+                let rest = left.checked_sub(notes.len() as u64);
+                left = rest.unwrap_or(left);
+                rest.is_some()
+            }
+        };
+        let (mut of_section_fits, mut of_segment_fits) = (room(self.len()), room(self.len()));
         let of_sections = self
             .sections
             .iter()
-            .filter(|section| section.kind == elf::SHT_NOTE)
+            .filter(move |section| section.kind == elf::SHT_NOTE && of_section_fits(section.data))
             .flat_map(move |section| Notes::new(endian, section.align, section.data));
         let of_segments = self
             .segments
             .iter()
             .filter(|segment| segment.kind == elf::PT_NOTE && self.sections.is_empty())
-            .flat_map(move |segment| {
-                Notes::new(endian, segment.align, self.bytes(segment.range()))
-            });
+            .map(|segment| (segment.align, self.bytes(segment.range())))
+            .filter(move |(_, notes)| of_segment_fits(notes))
+            .flat_map(move |(align, notes)| Notes::new(endian, align, notes));
         of_sections.chain(of_segments)
     }
 
@@ -418,14 +429,21 @@ fn segment<P: ProgramHeader<Endian = Endianness>>(raw: &P, endian: Endianness) -
     }
 }
 
+/// How many times over segments may cover the file. A linker's cover most of it once and parts of it twice.
+const MOST_COVER: u64 = 16;
+
 fn check_segments(elf: &Elf<'_>) -> Result<(), Error> {
     let debug_file = elf.is_debug_file();
+    let mut room = elf.len().saturating_mul(MOST_COVER);
     for (index, segment) in elf.segments.iter().enumerate() {
         let (start, end) = (segment.offset, segment.offset.checked_add(segment.file_size));
         let inside = end.is_some_and(|end| end <= elf.len() || debug_file);
         if segment.kind != elf::PT_NULL && segment.file_size != 0 && !inside {
             let end = end.unwrap_or(u64::MAX);
             return Err(Error::SegmentOutOfFile { segment: index, start, end, len: elf.len() });
+        }
+        if segment.kind != elf::PT_NULL && !debug_file {
+            room = room.checked_sub(segment.file_size).ok_or(Error::ManyTimesOver)?;
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ pub struct Patience {
     pub attempts: u32,
     /// Before the second attempt; doubled before each further one.
     pub first_delay: Duration,
-    /// No waiting beyond this, counted from the first attempt.
+    /// No waiting beyond this, counted from the first failure: a transfer may take hours before it breaks.
     pub total: Duration,
 }
 
@@ -32,13 +32,14 @@ impl Default for Patience {
 #[derive(Debug)]
 pub struct Attempts {
     patience: Patience,
-    started: Instant,
+    /// When the first of them failed.
+    failing_since: Option<Instant>,
     made: u32,
 }
 
 impl Attempts {
     pub(super) fn new(patience: &Patience) -> Self {
-        Self { patience: patience.clone(), started: Instant::now(), made: 1 }
+        Self { patience: patience.clone(), failing_since: None, made: 1 }
     }
 
     /// Whether to try again after `error`; if so, the waiting has been done.
@@ -50,7 +51,9 @@ impl Attempts {
             Error::Status { retry_after: Some(delay), .. } => *delay,
             _ => jittered(self.patience.first_delay * 2_u32.saturating_pow(self.made - 1)),
         };
-        if self.started.elapsed() + delay > self.patience.total {
+        let failing = self.failing_since.get_or_insert_with(Instant::now).elapsed();
+        // A server may ask for more time than can be counted.
+        if failing.saturating_add(delay) > self.patience.total {
             return false;
         }
         std::thread::sleep(delay);
@@ -115,6 +118,20 @@ mod tests {
         for bad in ["", "Sun", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(http_date(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_server_that_asks_for_all_the_time_in_the_world_is_left() {
+        let mut attempts = Attempts::new(&Patience::default());
+        attempts.failing_since = Instant::now().checked_sub(Duration::from_secs(2));
+        let error = Error::Status {
+            method: reqwest::Method::GET,
+            url: String::new(),
+            status: 503,
+            message: String::new(),
+            retry_after: retry_after("18446744073709551615"),
+        };
+        assert!(!attempts.again(&error));
     }
 
     #[test]

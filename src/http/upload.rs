@@ -85,6 +85,10 @@ fn chunk_of(source: &mut dyn Read, left: u64) -> io::Result<Bytes> {
     if chunk.len() < wanted {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "shorter than its stated size"));
     }
+    // A source that checks itself does so at its end, so the last chunk waits for that.
+    if wanted as u64 == left && source.read(&mut [0])? != 0 {
+        return Err(io::Error::other("longer than its stated size"));
+    }
     Ok(chunk.into())
 }
 

@@ -271,11 +271,12 @@ fn needs_libraries(elf: &Elf<'_>) -> bool {
 }
 
 fn needed_libc(elf: &Elf<'_>) -> Libc {
-    let musl = |name: &[u8]| name.starts_with(b"libc.musl") || name == b"libc.so";
+    let musl = |name: &[u8]| name.starts_with(b"libc.musl") || name.starts_with(b"libc.so\0");
     if needed(elf).any(musl) { Libc::Musl } else { Libc::System }
 }
 
-/// The names in the DT_NEEDED entries of the dynamic section (gABI, "Dynamic Section").
+/// The names in the DT_NEEDED entries of the dynamic section (gABI, "Dynamic Section"), each with its final zero and
+/// all that follows: looking for the ends of names that share their bytes could take hours.
 fn needed<'data>(elf: &Elf<'data>) -> impl Iterator<Item = &'data [u8]> {
     let dynamic = elf.sections().iter().find(|section| section.kind == elf::SHT_DYNAMIC);
     let names =
@@ -292,8 +293,6 @@ fn needed<'data>(elf: &Elf<'data>) -> impl Iterator<Item = &'data [u8]> {
     let entries = dynamic.map(|dynamic| dynamic.data).unwrap_or_default().chunks_exact(word * 2);
     entries.filter_map(move |entry| {
         let (tag, value) = entry.split_at(word);
-        let rest = names?.get(usize::try_from(number(value)).ok()?..)?;
-        let end = rest.iter().position(|&byte| byte == 0)?;
-        (number(tag) == 1).then(|| rest.get(..end))?
+        names?.get(usize::try_from(number(value)).ok()?..).filter(|_| number(tag) == 1)
     })
 }

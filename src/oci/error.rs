@@ -256,26 +256,6 @@ impl Error {
         }
     }
 
-    /// What to do about it, where that is clear.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unauthorized { registry, .. } => {
-                Some(format!("docker login {registry} keeps credentials where they are looked for"))
-            }
-            Self::Occupied { .. } => {
-                Some("choose another tag, or move this one with --overwrite".to_owned())
-            }
-            Self::OccupiedDirectory { .. } => {
-                Some("name a directory that is empty or new".to_owned())
-            }
-            Self::NoTag { .. } => {
-                Some("add a tag or a digest, as in ghcr.io/org/app:v1".to_owned())
-            }
-            Self::SamePlatform { .. } => Some("publish them under two references".to_owned()),
-            _ => None,
-        }
-    }
-
     /// The error that a failed stream carries, or the stream's own; `step` is what was being done.
     ///
     /// Readers of this module hand on their own errors inside an [`io::Error`]; this takes them out again.

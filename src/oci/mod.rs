@@ -3,7 +3,7 @@
 //! [`Artifact::of`] makes every byte that will be published, without a store and without a clock, so `sign` can sign
 //! it first. [`push()`] walks the graph into any store in an order in which a reader never meets something that is not
 //! whole; [`pull`] reads it back and believes nothing; [`copy()`] carries it from store to store. What is stored how is
-//! a format that others read: `design.md`'s section 4 in `ARCHITECTURE.md` is exact, and tests hold it there.
+//! a format that others read: `ARCHITECTURE.md` says it exactly, and tests hold it there.
 
 mod artifact;
 #[cfg(feature = "net")]
@@ -23,7 +23,6 @@ mod registry;
 pub mod store;
 #[cfg(test)]
 mod tests;
-mod title;
 mod verify;
 
 pub use artifact::{Artifact, Blob, PlatformNode, ReferrerNode, Role, Source};

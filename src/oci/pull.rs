@@ -7,13 +7,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry, annotation, media};
 use super::push::{Event, Observer, State};
 use super::store::{self, Referrer, Store};
-use super::{Error, title};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Mode};
+use crate::release::title;
 
 /// More manifests in one index than this are not looked at: there are about 60 platforms in all.
 const MAX_PLATFORMS: usize = 500;
@@ -23,6 +24,9 @@ const MAX_BUNDLE: u64 = 8 << 20;
 
 /// More bundles of one manifest than this are not looked at.
 const MAX_BUNDLES: usize = 200;
+
+/// Where debug files go, below the directory of the binaries.
+const TREE: &str = "debug";
 
 /// What a reference turned out to be.
 #[derive(Debug, Clone)]
@@ -349,7 +353,7 @@ impl Plan {
         let beside =
             |file: RemoteFile| Item { place: Place::Path(directory.join(&file.title)), file };
         let in_tree = |file: RemoteFile| match file.build_id {
-            Some(_) => Item { file, place: Place::BuildId(directory.join("debug")) },
+            Some(_) => Item { file, place: Place::BuildId(directory.join(TREE)) },
             None => beside(file),
         };
         let mut items: Vec<Item> = binaries.iter().cloned().map(beside).collect();
@@ -360,6 +364,14 @@ impl Plan {
             refuse_twins(&manifest.digest, &[binaries.as_slice(), &debug].concat())?;
             items.extend(binaries.into_iter().filter(|file| file.build_id.is_some()).map(in_tree));
             items.extend(debug.into_iter().map(in_tree));
+            let in_the_way = |item: &&Item| {
+                matches!(item.place, Place::Path(_)) && item.file.title.eq_ignore_ascii_case(TREE)
+            };
+            if let Some(Item { file, .. }) = items.iter().find(in_the_way) {
+                let (title, reason) =
+                    (file.title.clone(), "debug files go into a directory of that name");
+                return Err(Error::BadTitle { manifest: manifest.digest, title, reason });
+            }
         }
         Ok(Self { items })
     }
@@ -421,8 +433,7 @@ impl Unmade {
         let places = items.iter().map(|item| item.place.beside(&item.file.title));
         let mut missing: Vec<PathBuf> = Vec::new();
         for place in places {
-            let above = place.ancestors().skip(1).take_while(|above| *above != Path::new(""));
-            missing.extend(above.take_while(|above| !fs::exists(above)).map(Path::to_owned));
+            missing.extend(fs::missing_dirs(&place));
         }
         missing.sort_by_key(|directory| std::cmp::Reverse(directory.components().count()));
         missing.dedup();

@@ -371,6 +371,22 @@ fn a_pull_writes_all_files_or_none() {
 }
 
 #[test]
+fn a_program_where_the_debug_files_go_is_fetched_without_them() {
+    let home = Home::new();
+    let store = MemoryStore::default();
+    let mut release = home.release("1");
+    for platform in &mut release.platforms {
+        platform.binaries[0].file.name = "debug".to_owned();
+    }
+    publish(&Artifact::of(&release).expect("an artifact"), &store, &Options::default())
+        .expect("pushed");
+    let site = home.path().join("site");
+    let error = fetch(&store, &site, &own_id).expect_err("a file and a directory");
+    assert!(matches!(error, Error::BadTitle { .. }), "{error}");
+    assert!(!fs::exists(&site));
+}
+
+#[test]
 fn signatures_are_read_and_broken_ones_passed_over() {
     let home = Home::new();
     let store = MemoryStore::default();

@@ -6,6 +6,7 @@
 mod names;
 mod read;
 mod stage;
+pub mod title;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

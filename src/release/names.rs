@@ -1,6 +1,6 @@
 //! The names of files in the release directory.
 
-use super::SbomFormat;
+use super::{SbomFormat, title};
 
 /// The one file that is not a product: what the files cannot say.
 pub const STATE: &str = "release.json";
@@ -59,10 +59,6 @@ pub(super) fn classify(name: &str) -> (Kind, &str) {
 ///
 /// The name becomes a file name, the title of a layer and a subject of a signature, on systems of all kinds.
 pub fn refuse_name(name: &str) -> Option<&'static str> {
-    let windows = |device: &str| {
-        let stem = name.split('.').next().unwrap_or(name);
-        stem.eq_ignore_ascii_case(device)
-    };
     if name.is_empty() || name.len() > 200 {
         return Some("it is empty or longer than 200 bytes");
     }
@@ -72,15 +68,7 @@ pub fn refuse_name(name: &str) -> Option<&'static str> {
     if [".debug", ".json", ".dwp"].iter().any(|suffix| name.ends_with(suffix)) {
         return Some("names that end in .debug, .json or .dwp are those of companion files");
     }
-    if name.chars().any(|char| char.is_control() || "/\\:*?\"<>|".contains(char))
-        || name.ends_with([' ', '.'])
-    {
-        return Some("it holds characters that are not allowed in file names everywhere");
-    }
-    if ["con", "prn", "aux", "nul"].iter().any(|device| windows(device)) {
-        return Some("it is the name of a device on Windows");
-    }
-    None
+    title::problem(name)
 }
 
 #[cfg(test)]
@@ -111,6 +99,9 @@ mod tests {
             "x.dwp",
             "NUL.txt",
             "a.",
+            " a",
+            "com1",
+            "a\u{202e}b",
         ] {
             assert!(refuse_name(name).is_some(), "{name:?}");
         }

@@ -164,13 +164,15 @@ fn platform(directory: &Path, release: &mut Release) -> Result<Option<PlatformRe
     for name in names.iter().filter(|name| classify(name).0 == Kind::Binary) {
         let path = directory.join(name);
         let bytes = fs::read(&path)?;
-        let Ok(elf) = Elf::parse(&bytes) else {
-            if bytes.starts_with(b"\x7fELF") {
-                let source = Elf::parse(&bytes).err().unwrap_or(elf::Error::Empty);
+        let elf = match Elf::parse(&bytes) {
+            Ok(elf) => elf,
+            Err(source) if bytes.starts_with(b"\x7fELF") => {
                 return Err(Error::Damaged { path, source });
             }
-            release.strangers.push(path);
-            continue;
+            Err(_) => {
+                release.strangers.push(path);
+                continue;
+            }
         };
         if let Some(reason) = refuse_name(name) {
             return Err(Error::Name { path, reason });
@@ -225,7 +227,9 @@ fn binary(
                         reason,
                     });
                 }
-                binary.debug = Some(product(&path, other)?);
+                // Of the bytes that were looked at: another process may write the file meanwhile.
+                let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+                binary.debug = Some(Product { name: other.clone(), path, digest, size });
             }
             (Kind::Sbom(format), owner) if owner == name => {
                 binary.sboms.push(Sbom { format, file: product(&path, other)? });
@@ -256,9 +260,9 @@ fn belongs(elf: &Elf<'_>, binary: &Binary, name: &str, bytes: &[u8]) -> Result<(
         Some(link) if link.name == name && link.crc != crc => {
             Err(format!("its CRC-32 is {crc:08x}, the binary's debuglink says {:08x}", link.crc))
         }
-        Some(_) => Ok(()),
-        None if ours.is_some() => Ok(()),
-        None => Err("the binary has neither a build-id nor a debuglink".to_owned()),
+        Some(link) if link.crc == crc => Ok(()),
+        _ if ours.is_some() => Ok(()),
+        _ => Err("the binary has no build-id, and no debuglink to such a file".to_owned()),
     }
 }
 

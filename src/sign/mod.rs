@@ -1,7 +1,7 @@
 //! Digest → [`Statement`] → bundle → verdict: who stands for this manifest and these files?
 //!
 //! A signature is a statement about one manifest and all its files, in the form that cosign 3 stores and verifies
-//! (`design.md` calls it exact: others read it). The sigstore crates below are young and change often; nothing
+//! (`ARCHITECTURE.md` says it exactly: others read it). The sigstore crates below are young and change often; nothing
 //! outside this module sees a type of theirs.
 
 mod bundle;

@@ -3,11 +3,12 @@
 //! musl's and Go's call frame information stands in `.debug_frame` alone: without it a backtrace ends after a few
 //! frames when the debug file is not at hand. It costs one or two percent, so there it stays in both files.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use gimli::{
-    BaseAddresses, CieOrFde, DebugFrame, EhFrame, EndianSlice, RunTimeEndian, UnwindOffset,
-    UnwindSection,
+    BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, EndianSlice,
+    RunTimeEndian, UnwindOffset, UnwindSection,
 };
 
 use crate::elf::{Elf, Error, SectionId};
@@ -59,9 +60,20 @@ where
 {
     let mut entries = frames.entries(bases);
     let mut ranges = Vec::new();
+    // Each is read once, however long it is and however many entries share it.
+    let mut common = HashMap::new();
     while let Ok(Some(entry)) = entries.next() {
         let CieOrFde::Fde(partial) = entry else { continue };
-        let Ok(entry) = partial.parse(S::cie_from_offset) else { break };
+        let entry = partial.parse(|frames, bases, offset| {
+            let at: usize = UnwindOffset::into(offset);
+            if let Some(known) = common.get(&at) {
+                return Ok(CommonInformationEntry::clone(known));
+            }
+            let read = frames.cie_from_offset(bases, offset)?;
+            common.insert(at, read.clone());
+            Ok(read)
+        });
+        let Ok(entry) = entry else { break };
         if entry.initial_address() != 0 && entry.len() != 0 {
             ranges
                 .push(entry.initial_address()..entry.initial_address().saturating_add(entry.len()));

@@ -4,6 +4,7 @@ use object::elf;
 use object::{Endianness, pod};
 use xpost::debug::Compression;
 use xpost::elf::{Elf, SectionId};
+use xpost::inspect::{Libc, Platform};
 use xpost::slim::{Error, Options, Symbols};
 
 use crate::support::elf::{At, Builder, Cover, Symbol, note, section, symbol};
@@ -510,6 +511,60 @@ fn names_that_share_bytes_cannot_take_hours() {
     builder.sections.extend([table, section("users.strtab", names).kind(elf::SHT_STRTAB)]);
     let outcome = try_split(&builder.build(), &Options::default(), Compression::Zlib);
     assert!(outcome.is_err_and(|error| error.to_string().contains("not believable")));
+}
+
+#[test]
+fn notes_that_share_bytes_are_read_once() {
+    // 20,000 headers over the same 20,000 notes.
+    let mut builder = Builder::usual();
+    let notes = note(Endianness::Little, "x", 1, b"").repeat(20_000);
+    let size = notes.len() as u64;
+    builder.sections.push(section("users.notes", notes));
+    let start = Elf::parse(&builder.build()).unwrap().section_named(b"users.notes").unwrap().offset;
+    for index in 0..20_000 {
+        let mut again = section(&format!("note.{index}"), []).kind(elf::SHT_NOTE);
+        (again.size, again.offset) = (Some(size), Some(start));
+        builder.sections.push(again);
+    }
+    let input = builder.build();
+    let elf = Elf::parse(&input).unwrap();
+    assert!(elf.notes().count() as u64 * 12 <= elf.len());
+}
+
+#[test]
+fn needed_libraries_that_share_their_names_cannot_take_hours() {
+    // Four megabytes without an end, asked for by 100,000 entries.
+    let mut builder = Builder::usual();
+    builder.kind = elf::ET_DYN;
+    let entry = [1u64.to_le_bytes(), 0u64.to_le_bytes()].concat();
+    let dynamic = section(".dynamic", entry.repeat(100_000)).kind(elf::SHT_DYNAMIC);
+    let names = section(".dynstr", vec![b'a'; 4 << 20]).kind(elf::SHT_STRTAB);
+    builder.sections.extend([dynamic.link(".dynstr"), names]);
+    let input = builder.build();
+    let platform = Platform::of(&Elf::parse(&input).unwrap(), None).unwrap();
+    assert_eq!(platform.libc, Libc::System);
+}
+
+#[test]
+fn segments_that_share_bytes_cannot_take_hours() {
+    let mut builder = Builder::usual();
+    let len = builder.build().len() as u64;
+    builder.segments.extend(vec![(elf::PT_NOTE, Cover::Bytes(0, len)); 100]);
+    let error = Elf::parse(&builder.build()).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("not believable"), "{error}");
+}
+
+#[test]
+fn frames_that_share_their_common_part_cannot_take_hours() {
+    // DWARF 5, 6.4.1: four megabytes of augmentation, and 100,000 entries that need it.
+    let word = |value: usize| (value as u32).to_le_bytes();
+    let augmentation = [b"z".as_slice(), &vec![b'S'; 4 << 20], b"\0"].concat();
+    let rest = [&[0xff; 4], [1].as_slice(), &augmentation, &[1, 1, 0, 0]].concat();
+    let common = [word(rest.len()).as_slice(), &rest].concat();
+    let entry = [word(21).as_slice(), &word(0), &[1; 16], &[0]].concat();
+    let mut builder = Builder::usual();
+    builder.sections.push(section(".debug_frame", [common, entry.repeat(100_000)].concat()));
+    plain(&builder);
 }
 
 #[test]

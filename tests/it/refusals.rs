@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::elf::Builder;
 use crate::support::release::{self, VERSION, refused};
 use crate::support::server::{Kind, Server};
 use crate::support::xpost::{Ran, Xpost, xpost};
@@ -342,6 +343,25 @@ fn companions_of_another_binary_are_neither_signed_nor_pushed() {
 }
 
 #[test]
+fn a_debug_file_with_nothing_to_show_for_itself_is_not_pushed() {
+    // Without a build-id only the link's checksum tells, whatever the two files are called by now.
+    let mut builder = Builder::usual();
+    builder.sections.retain(|section| section.name != ".note.gnu.build-id");
+    builder.segments.retain(|(kind, _)| *kind != object::elf::PT_NOTE);
+    let at = xpost();
+    at.put("app", builder.build());
+    at.run(["slim", "app"]).succeeds();
+    let out = at.path("xpost-out/linux-amd64");
+    for (from, to) in [("app", "tool"), ("app.debug", "tool.debug")] {
+        std::fs::rename(out.join(from), out.join(to)).unwrap();
+    }
+    at.run(["push", "oci:lay:v1", "--dry-run"]).succeeds();
+    let changed = [at.read("xpost-out/linux-amd64/tool.debug"), vec![0]].concat();
+    at.put("xpost-out/linux-amd64/tool.debug", changed);
+    refused(&at, &["push", "oci:lay:v1"], 3, &["tool.debug is not the debug file of tool"]);
+}
+
+#[test]
 fn a_binary_under_a_platform_it_is_not_is_not_pushed() {
     let at = release::unsigned();
     at.put("xpost-out/linux-arm64/wrong", at.read("xpost-out/linux-amd64/app"));
@@ -411,7 +431,9 @@ fn keys_are_never_replaced() {
 fn a_directory_that_is_no_layout_is_left_alone() {
     let at = release::small();
     at.put("home/letter.txt", "dear");
-    refused(&at, &["push", "oci:home:v1"], 3, &["home is not empty and no OCI layout"]);
+    let said =
+        ["home is not empty and no OCI layout", "hint: name a directory that is empty or new"];
+    refused(&at, &["push", "oci:home:v1"], 3, &said);
     refused(&at, &["pull", "oci:home:v1"], 8, &["home is no OCI layout", "oci-layout"]);
     refused(&at, &["verify", "oci:home:v1", "--key", "release.pub"], 8, &["home is no OCI layout"]);
     refused(&at, &["push", "oci:home/letter.txt:v1"], 8, &["it is not a directory"]);

@@ -456,6 +456,24 @@ fn a_build_id_tree_has_both_files_and_is_never_in_the_release() {
 }
 
 #[test]
+fn a_build_id_tree_loses_nothing() {
+    let xpost = with_app();
+    let app = xpost.read("app");
+    xpost.put("twin", &app);
+    let before = xpost.list();
+    let ran = xpost.run(["slim", "--build-id-tree", "tree", "app", "twin"]);
+    ran.exits(2, &["app and twin have one build-id"]);
+    assert_eq!(xpost.list(), before);
+
+    let id = build_id(&app).unwrap();
+    let input = format!("tree/.build-id/{}/{}", &id[..2], &id[2..]);
+    xpost.put(&input, &app);
+    let ran = xpost.run(["slim", "--name", "app", "--build-id-tree", "tree", &input]);
+    ran.exits(2, &["the output would replace the input"]);
+    assert!(xpost.read(&input) == app);
+}
+
+#[test]
 fn a_program_without_build_id_gets_a_link_and_a_warning() {
     let xpost = xpost();
     xpost.put("app", std::fs::read(corpus::path("c-nobuildid")).unwrap());

@@ -70,7 +70,10 @@ impl<'data> Input<'data> {
         })
         .map_err(|error| explain(error, doing()))?;
         let writes_debug = split.debug.is_some() && !kept_debug;
-        if split.plan.leaves() && fs::same_file(path, &slim_path)
+        let in_tree = tree_paths(job, build_id.as_ref());
+        let replaced_in_tree =
+            in_tree.is_some_and(|outputs| outputs.iter().any(|output| fs::same_file(path, output)));
+        if split.plan.leaves() && (fs::same_file(path, &slim_path) || replaced_in_tree)
             || writes_debug && fs::same_file(path, &debug_path)
         {
             return Err(Failure::plain(Exit::Usage, doing())
@@ -130,6 +133,11 @@ impl<'data> Input<'data> {
         warnings
     }
 
+    /// The files below `--build-id-tree`: the debug file, and the program by which a debugger finds it.
+    pub(super) fn in_tree(&self, job: &Job) -> Option<[PathBuf; 2]> {
+        tree_paths(job, self.build_id.as_ref())
+    }
+
     /// Whether a debug file is to be written.
     pub(super) fn new_debug(&self) -> Option<&Layout<'data>> {
         self.split.debug.as_ref().filter(|_| !self.kept_debug)
@@ -155,21 +163,22 @@ impl<'data> Input<'data> {
         if !fs::same_file(&self.path, &self.slim_path) {
             staged.write(&self.slim_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
         }
-        if let (Some(tree), Some(build_id)) = (&job.tree, &self.build_id) {
+        if let Some([debug_path, program_path]) = self.in_tree(job) {
             if let Some(debug) = self.new_debug() {
-                let path = tree.join(build_id.debug_path());
-                staged.write(&path, Mode::Data, |mut out| debug.write_to(&mut out))?;
+                staged.write(&debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
             } else if self.kept_debug {
                 let bytes = fs::read(&self.debug_path)?;
-                staged.write(&tree.join(build_id.debug_path()), Mode::Data, |out| {
-                    out.write_all(&bytes)
-                })?;
+                staged.write(&debug_path, Mode::Data, |out| out.write_all(&bytes))?;
             }
-            let path = tree.join(build_id.executable_path());
-            staged.write(&path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
+            staged.write(&program_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
         }
         Ok(())
     }
+}
+
+fn tree_paths(job: &Job, build_id: Option<&BuildId>) -> Option<[PathBuf; 2]> {
+    let (tree, build_id) = job.tree.as_ref().zip(build_id)?;
+    Some([tree.join(build_id.debug_path()), tree.join(build_id.executable_path())])
 }
 
 /// A debug file that lies where the new one would go, and belongs to the same build.

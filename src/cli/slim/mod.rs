@@ -36,6 +36,16 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
             .because(format!("{} and {} would both go there", other.display(), path.display()))
             .hint("slim them one after the other with --name"));
         }
+        if let Some([_, program]) = input.in_tree(&job)
+            && let Some(other) = outputs.insert(program.clone(), path.clone())
+        {
+            return Err(Failure::plain(
+                Exit::Usage,
+                format!("cannot write {} twice", program.display()),
+            )
+            .because(format!("{} and {} have one build-id", other.display(), path.display()))
+            .hint("give each program its own (-Wl,--build-id), or a tree of its own"));
+        }
         for warning in &input.warnings {
             ui.warn(warning);
         }

@@ -121,7 +121,8 @@ impl Registry {
         let failed = |source| Error::Http { step: step(), source };
         self.authorize(&mut request);
         let response = self.http.send(&request).map_err(failed)?;
-        if response.status() != 401 || !self.is_ours(&request.url) {
+        // Where a redirect led, somebody else may answer: its challenge would name a token server of its own.
+        if response.status() != 401 || !self.is_ours(response.url()) {
             return Ok(response);
         }
         self.log_in(&response)?;

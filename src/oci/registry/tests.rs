@@ -366,6 +366,19 @@ fn a_redirect_to_another_host_does_not_take_the_credentials_along() {
 }
 
 #[test]
+fn who_a_redirect_leads_to_is_not_told_who_we_are() {
+    let thief = Server::start(|_, _| answer("200 OK", "", br#"{"token":"t"}"#));
+    let challenge =
+        format!("WWW-Authenticate: Bearer realm=\"http://{}/token\"\r\n", thief.address);
+    let other = Server::start(move |_, _| answer("401 Unauthorized", &challenge, b""));
+    let location = format!("Location: http://{}/elsewhere\r\n", other.address);
+    let server = Server::start(move |_, _| answer("307 Temporary Redirect", &location, b""));
+    let error = fetch(&server.registry_as(user()), &blob(b"0123456789")).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Authentication, "{error}");
+    assert!(thief.seen().is_empty(), "{:?}", thief.seen());
+}
+
+#[test]
 fn a_redirect_in_circles_ends() {
     let server =
         Server::start(|_, _| answer("307 Temporary Redirect", "Location: /v2/app/x\r\n", b""));
@@ -417,13 +430,15 @@ fn a_registry_that_stores_something_else_is_found_out() {
 
 #[test]
 fn a_file_that_changes_while_it_is_sent_is_not_published() {
-    let server = Server::start(|count, _| match count {
-        1 => answer("202 Accepted", "Location: /up\r\n", b""),
-        _ => answer("201 Created", "", b""),
+    let server = Server::start(|_, request| match request.line.starts_with("POST") {
+        true => answer("202 Accepted", "Location: /up\r\n", b""),
+        false => answer("201 Created", "", b""),
     });
-    let short: &[u8] = b"0123";
-    let error = server.registry().put_blob(&blob(b"0123456789"), &|| Ok(Box::new(short)));
-    assert_eq!(error.expect_err("shorter").kind(), Kind::Damaged);
+    for other in ["0123", "9876543210", "0123456789a"] {
+        let error =
+            server.registry().put_blob(&blob(b"0123456789"), &|| Ok(Box::new(other.as_bytes())));
+        assert_eq!(error.expect_err(other).kind(), Kind::Damaged, "{other}");
+    }
 }
 
 fn entry(text: &str) -> Descriptor {

@@ -1,4 +1,5 @@
-//! Whether a name from a registry may become a file name.
+//! Whether a name may become a file name on any system: the name of a binary that is published, and the title of a layer
+//! that is fetched. One rule for both, or something would be published that nobody can fetch.
 
 /// The longest name that common file systems take, in bytes.
 const MAX: usize = 255;
@@ -10,7 +11,7 @@ const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 ///
 /// A title that passes stays in its directory on every system, is the same file for everyone and shows on a terminal
 /// what it is.
-pub(super) fn problem(title: &str) -> Option<&'static str> {
+pub fn problem(title: &str) -> Option<&'static str> {
     let stem = title.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
     let numbered = ["com", "lpt"].iter().any(|device| {
         let number = stem.strip_prefix(device).map(|rest| rest.chars().collect::<Vec<_>>());
