@@ -159,12 +159,19 @@ pub fn remove_empty_dir(path: &Path) {
     let _ = fs::remove_dir(path);
 }
 
-/// The permission bits of a file (`0o755`), without the file type.
-#[cfg(unix)]
-pub fn mode(path: &Path) -> Result<u32> {
-    use std::os::unix::fs::PermissionsExt;
+/// The mode of a file, for an output that takes its place.
+pub fn mode(path: &Path) -> Result<Mode> {
     let metadata = fs::metadata(path).map_err(at("read", path))?;
-    Ok(metadata.permissions().mode() & 0o7777)
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        Ok(Mode::Like(metadata.permissions().mode() & 0o777))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        Ok(Mode::Executable)
+    }
 }
 
 /// Who may do what with an output.
@@ -176,6 +183,8 @@ pub enum Mode {
     Executable,
     /// Readable and writable by the owner alone, from the first moment on.
     Secret,
+    /// These permission bits, as another file has them.
+    Like(u32),
 }
 
 /// A file that appears under its name only when [`AtomicFile::commit`] is called.
@@ -207,7 +216,7 @@ impl AtomicFile {
             options.mode(match mode {
                 Mode::Data => 0o666,
                 Mode::Executable => 0o777,
-                Mode::Secret => 0o600,
+                Mode::Secret | Mode::Like(_) => 0o600,
             });
         }
         #[cfg(not(unix))]
@@ -218,7 +227,14 @@ impl AtomicFile {
             let temporary = directory.join(format!(".xpost-{}-{count}.tmp", std::process::id()));
             match options.open(&temporary) {
                 Ok(file) => {
-                    return Ok(Self { target: target.to_owned(), temporary, file: Some(file) });
+                    let this = Self { target: target.to_owned(), temporary, file: Some(file) };
+                    #[cfg(unix)]
+                    if let (Mode::Like(bits), Some(file)) = (mode, &this.file) {
+                        use std::os::unix::fs::PermissionsExt;
+                        file.set_permissions(fs::Permissions::from_mode(bits))
+                            .map_err(at("write", target))?;
+                    }
+                    return Ok(this);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(at("write", target)(error)),

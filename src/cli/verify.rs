@@ -1,5 +1,6 @@
 //! `xpost verify`: is this release signed, and what is covered?
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -82,9 +83,14 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         list(&mut text, "    ", "signed", &covered);
         list(&mut text, "    ", "not signed", &uncovered);
         list(&mut text, "    ", "not signed", &around.others);
+        let is_there = |name: &&str| covered.iter().any(|row| row.name == **name);
+        let missing: BTreeSet<_> = signatures.names().filter(|name| !is_there(name)).collect();
+        for name in &missing {
+            let _ = writeln!(text, "    signed, and not there  {}", ui::safe(name));
+        }
         platforms.push(json!({
             "platform": entry.to_string(), "digest": digest, "signed": covered, "notSigned": uncovered,
-            "otherReferrers": around.others,
+            "otherReferrers": around.others, "missing": missing,
         }));
     }
     let value = json!({

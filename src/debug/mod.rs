@@ -5,6 +5,7 @@
 //! debugger skips a debug file without the build-id. The program headers stay as they were, to the byte:
 //! perf computes wrong function names from others. They stay where they were if that is in the first page.
 
+mod check;
 mod compress;
 mod link;
 
@@ -48,6 +49,9 @@ pub fn split<'data>(
         && len > u32::MAX.into()
     {
         return Err(slim::Error::TooLarge { len });
+    }
+    if let Some(debug) = &debug {
+        check::layout(elf, &plan, debug)?;
     }
     let link = debug.as_ref().map(link_to);
     let slim = slim::layout(elf, &plan, link.as_ref())?;

@@ -5,6 +5,8 @@
 
 /// Media types and artifact types.
 pub mod media {
+    use crate::release::SbomFormat;
+
     /// OCI image-spec, "Image Manifest".
     pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
     /// OCI image-spec, "Image Index".
@@ -27,11 +29,11 @@ pub mod media {
     /// A debug file, raw.
     pub const DEBUG_ELF: &str = "application/vnd.xpost.debuginfo.elf.v1";
     /// A Sigstore bundle, as artifact type and as layer (cosign, specs/BUNDLE_SPEC.md).
-    pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    pub const BUNDLE: &str = crate::sign::MEDIA_TYPE;
     /// An SBOM in CycloneDX, as artifact type and as layer.
-    pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+    pub const CYCLONEDX: &str = SbomFormat::CycloneDx.media_type();
     /// An SBOM in SPDX, as artifact type and as layer.
-    pub const SPDX: &str = "application/spdx+json";
+    pub const SPDX: &str = SbomFormat::Spdx.media_type();
 }
 
 /// The keys of annotations, and values that never change.
@@ -59,7 +61,7 @@ pub mod annotation {
     /// The value of `BUNDLE_CONTENT` for a signed statement.
     pub const DSSE: &str = "dsse-envelope";
     /// The predicate type of a signature.
-    pub const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+    pub const SIGN: &str = crate::sign::PREDICATE_TYPE;
     /// By this key `cosign verify --local-image` finds what a layout is about (cosign, pkg/oci/layout).
     pub const KIND: &str = "kind";
     /// The value of `KIND`.

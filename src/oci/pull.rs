@@ -191,20 +191,6 @@ pub fn files_in(referrer: &Referrer) -> Result<Vec<RemoteFile>, Error> {
     }
 }
 
-/// The debug file that is tagged with a build-id, if there is one. What it really is, its own note says.
-///
-/// # Errors
-/// Those of the store, and those of [`files`].
-pub fn debug_file_of(store: &dyn Store, id: &BuildId) -> Result<Option<RemoteFile>, Error> {
-    let Some(node) = store.tagged(&super::Tag::build_id(id))? else { return Ok(None) };
-    match node.document()? {
-        Document::Manifest(manifest) if manifest.kind() == media::DEBUG => {
-            Ok(files_of(&node.descriptor.digest, &manifest)?.into_iter().next())
-        }
-        _ => Ok(None),
-    }
-}
-
 /// The Sigstore bundles of a manifest, as they were published. Those that cannot be one are passed over: a
 /// broken bundle proves nothing and takes nothing away.
 ///

@@ -152,6 +152,9 @@ pub struct Referrer {
 /// More referrers of one manifest than this are not looked at.
 const MAX_REFERRERS: usize = 5000;
 
+/// More bytes of referrers of one manifest than this are not held: with those of a release they have some kilobytes.
+const MAX_REFERRER_BYTES: u64 = 256 << 20;
+
 /// The referrers of a manifest, of one artifact type or of all, each looked into: only its own `subject` proves
 /// whose it is, and only its own type what it is. Listings lie about both: cosign keeps other things under the
 /// fallback tag, and older ones of it, as well as go-containerregistry's registry (0.22), state the type of the empty
@@ -165,6 +168,7 @@ pub fn referrers(
     wanted: Option<&str>,
 ) -> Result<Vec<Referrer>, Error> {
     let mut found: Vec<Referrer> = Vec::new();
+    let mut held = 0;
     for entry in store.listed(subject)?.into_iter().take(MAX_REFERRERS) {
         let stated = entry.artifact_type.as_deref().unwrap_or_default();
         let says_nothing = stated.is_empty() || stated == super::manifest::media::EMPTY;
@@ -178,6 +182,8 @@ pub fn referrers(
         if !belongs || wanted.is_some_and(|wanted| wanted != document.kind()) {
             continue;
         }
+        held += node.descriptor.size;
+        check_size(&format!("what refers to {subject}"), held, MAX_REFERRER_BYTES)?;
         let descriptor = described(&node, &document);
         found.push(Referrer { descriptor, node, document });
     }

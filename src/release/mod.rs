@@ -67,7 +67,7 @@ pub enum SbomFormat {
 
 impl SbomFormat {
     /// The media type in a registry.
-    pub fn media_type(self) -> &'static str {
+    pub const fn media_type(self) -> &'static str {
         match self {
             Self::CycloneDx => "application/vnd.cyclonedx+json",
             Self::Spdx => "application/spdx+json",

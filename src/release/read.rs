@@ -12,7 +12,7 @@ use super::{
 use crate::digest::Digest;
 use crate::elf::{self, Elf};
 use crate::fs;
-use crate::inspect::{self, Platform, UnknownPlatform};
+use crate::inspect::{self, Libc, Platform, UnknownPlatform};
 use crate::slim::DebugLink;
 
 /// JSON files of a release are small.
@@ -160,7 +160,7 @@ fn product(path: &Path, name: &str) -> fs::Result<Product> {
 fn platform(directory: &Path, release: &mut Release) -> Result<Option<PlatformRelease>, Error> {
     let names = fs::list(directory)?;
     let mut binaries = Vec::new();
-    let mut platform = None;
+    let mut platform: Option<Platform> = None;
     for name in names.iter().filter(|name| classify(name).0 == Kind::Binary) {
         let path = directory.join(name);
         let bytes = fs::read(&path)?;
@@ -184,7 +184,11 @@ fn platform(directory: &Path, release: &mut Release) -> Result<Option<PlatformRe
             continue;
         }
         binaries.push(binary(directory, name, &bytes, &elf, &names, release)?);
-        platform = Some(of);
+        platform = Some(match platform {
+            // Beside a static program one that needs the system's C library: the manifest as a whole needs it.
+            Some(other) if other != of => Platform { libc: Libc::System, ..of },
+            _ => of,
+        });
     }
     let owners: BTreeSet<&str> = binaries.iter().map(|binary| binary.file.name.as_str()).collect();
     let orphans = names.iter().filter(|name| {

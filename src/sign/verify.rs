@@ -32,11 +32,6 @@ impl Verified {
     pub fn covers_file(&self, name: &str, digest: Digest) -> bool {
         self.statement.file(name) == Some(digest)
     }
-
-    /// Whether a file of that digest belongs to the release under any name.
-    pub fn covers_digest(&self, digest: Digest) -> bool {
-        self.statement.files().iter().any(|file| file.digest == digest)
-    }
 }
 
 /// Why a bundle does not sign what was asked.
@@ -242,8 +237,6 @@ mod tests {
         assert!(!verified.covers_file("app", Digest::of(b"app.debug")));
         assert!(!verified.covers_file("other", Digest::of(b"app")));
         assert!(!verified.covers_file("oci:linux/amd64", manifest()));
-        assert!(verified.covers_digest(Digest::of(b"app.cdx.json")));
-        assert!(!verified.covers_digest(manifest()));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub enum Broken {
     /// The file that would be written does not parse.
     #[error("the output does not parse: {0}")]
     Unreadable(crate::elf::Error),
+    /// Something that left the slim file is not in the debug file, or not as it was.
+    #[error("the debug file lacks {0}")]
+    DebugFile(String),
     /// A section that stays is not there, or not as it was.
     #[error("section {0} is not as it was")]
     Section(String),

@@ -162,7 +162,7 @@ pub enum Error {
     },
     /// The layout breaks a law; nothing was written.
     #[error(
-        "the slim file would not be right ({0}): the headers contradict each other, or this is a bug in xpost"
+        "the output would not be right ({0}): the headers contradict each other, or this is a bug in xpost"
     )]
     Broken(Broken),
 }

@@ -226,6 +226,8 @@ fn one_missing_debug_file_of_several_stops_a_pull() {
     });
     list_referrers(&at, &amd64, without.collect());
     refused(&at, &[&PULL[..], &["--debug"]].concat(), 4, &["tool.debug is signed and not there"]);
+    let verified = at.run(VERIFY).succeeds();
+    assert!(verified.stdout.contains("signed, and not there  tool.debug"), "{verified:?}");
     at.run(PULL).succeeds();
 }
 

@@ -361,19 +361,6 @@ fn a_signature_that_is_good_is_left_alone_and_another_keys_is_replaced() {
         .exits(4, &["not signed with this key"]);
 }
 
-#[test]
-fn an_sbom_that_was_made_anew_is_covered_by_the_later_signature() {
-    let at = release::small();
-    let first = push(&at, "oci:lay:v1");
-    tools::stdout(at.command(["sbom"]).env("SOURCE_DATE_EPOCH", "1700000000"));
-    at.run(["sign", "--key", "release.key"]).succeeds();
-    // The manifests have not changed: they have one more SBOM and one more signature each.
-    assert_eq!(push(&at, "oci:lay:v1"), first);
-    let verified = at.run(["verify", "oci:lay:v1", "--key", "release.pub"]).succeeds();
-    assert_eq!(verified.stdout.matches("app.cdx.json").count(), 4, "{verified:?}");
-    assert!(!verified.stdout.contains("not signed"), "{verified:?}");
-}
-
 fn crane(at: &Xpost, arguments: &[&str]) -> String {
     tools::stdout(tools::tool("crane", at.home()).args(arguments))
 }

@@ -661,3 +661,18 @@ fn a_flipped_bit_breaks_no_law() {
         }
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn an_output_file_has_the_mode_of_its_input() {
+    use std::os::unix::fs::PermissionsExt;
+    let at = xpost();
+    let app = at.put("app", std::fs::read(corpus::committed("amd64")).unwrap());
+    std::fs::set_permissions(&app, std::fs::Permissions::from_mode(0o700)).unwrap();
+    at.run(["slim", "-o", "out", "app"]).succeeds();
+    let mode = |name| std::fs::metadata(at.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("out"), 0o700);
+    // In a release it is a program, whoever built it.
+    at.run(["slim", "app"]).succeeds();
+    assert_eq!(mode("xpost-out/linux-amd64/app") & 0o111, 0o111);
+}

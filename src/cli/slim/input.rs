@@ -161,7 +161,11 @@ impl<'data> Input<'data> {
             staged.remove(self.debug_path.clone());
         }
         if !fs::same_file(&self.path, &self.slim_path) {
-            staged.write(&self.slim_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
+            let mode = match job.to {
+                To::File { .. } => fs::mode(&self.path)?,
+                To::Release { .. } => Mode::Executable,
+            };
+            staged.write(&self.slim_path, mode, |mut out| slim.write_to(&mut out))?;
         }
         if let Some([debug_path, program_path]) = self.in_tree(job) {
             if let Some(debug) = self.new_debug() {

@@ -55,7 +55,7 @@ pub(in crate::cli) struct Args {
     /// Show what would be done; write nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Show the rule behind each section's and symbol's fate
+    /// Show the rule behind each section's fate and each kept symbol, and where the bytes went
     #[arg(long)]
     explain: bool,
 }
