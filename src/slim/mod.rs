@@ -6,9 +6,11 @@
 mod assemble;
 mod check;
 mod fate;
+mod find;
 mod frames;
 mod headers;
 mod layout;
+mod near;
 mod options;
 mod plan;
 mod rules;
@@ -17,9 +19,9 @@ mod symbols;
 pub use check::Broken;
 pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
-pub use options::{Leaving, Options, Symbols};
+pub use options::{Absent, Leaving, Options, Rest, Symbols, Wish};
 pub use plan::Plan;
-pub use symbols::Choice;
+pub use symbols::{Choice, Kept};
 
 use crate::elf::{self, Elf};
 
@@ -136,7 +138,10 @@ pub enum Error {
         section: u32,
     },
     /// Symbols that were asked for are not there.
-    #[error("{}", describe_missing(missing, *has_table))]
+    #[error(
+        "no symbol {}{}", describe_missing(missing),
+        if *has_table { "" } else { ": the input has no symbol table, it was stripped before" }
+    )]
     SymbolsMissing {
         /// Which.
         missing: Vec<Missing>,
@@ -167,18 +172,22 @@ pub enum Error {
     Broken(Broken),
 }
 
-fn describe_missing(missing: &[Missing], has_table: bool) -> String {
+/// As many as fit on a screen: a list of symbols for another program has thousands.
+const NAMED_MISSING: usize = 20;
+
+/// The names with their near misses, for people.
+pub fn describe_missing(missing: &[Missing]) -> String {
     let names: Vec<_> = missing
         .iter()
+        .take(NAMED_MISSING)
         .map(|Missing { name, near }| match near.as_slice() {
             [] => format!("{name:?}"),
             near => format!("{name:?} (did you mean {}?)", near.join(", ")),
         })
         .collect();
     let names = names.join(", ");
-    if has_table {
-        format!("no symbol {names}")
-    } else {
-        format!("no symbol {names}: the input has no symbol table, it was stripped before")
+    match missing.len().saturating_sub(NAMED_MISSING) {
+        0 => names,
+        more => format!("{names} and {more} more"),
     }
 }

@@ -5,23 +5,56 @@
 pub struct Options {
     /// Which symbols stay in the slim file.
     pub symbols: Symbols,
+    /// What to do about a wish that no input has anything for.
+    pub absent: Absent,
     /// Where that goes which leaves.
     pub leaving: Leaving,
 }
 
-/// Which symbols stay in the slim file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Symbols {
-    /// Those of exactly these names; a name that an input does not have is an error.
-    Named(Vec<String>),
-    /// All of them, as with `strip -g`.
-    All,
+/// Which symbols stay in the slim file. One that is wished both to stay and to leave stays, as with objcopy.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Symbols {
+    /// What happens to a symbol of which no wish speaks.
+    pub rest: Rest,
+    /// Those that stay.
+    pub keep: Vec<Wish>,
+    /// Those that leave.
+    pub strip: Vec<Wish>,
 }
 
-impl Default for Symbols {
-    fn default() -> Self {
-        Self::Named(Vec::new())
+/// What happens to the symbols of which no wish speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rest {
+    /// They leave.
+    #[default]
+    Leaves,
+    /// They stay, because of this option.
+    Stays(&'static str),
+}
+
+/// Something that was asked for by name, and with which option: what `--explain` and errors show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// `-K`
+    pub option: String,
+    /// `main`
+    pub name: String,
+}
+
+impl std::fmt::Display for Wish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.option, self.name)
     }
+}
+
+/// What to do about a wish that an input has nothing for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Absent {
+    /// It is an error: who misspells a name learns it now and not from a crash.
+    #[default]
+    Refused,
+    /// It is told.
+    Allowed,
 }
 
 /// Where that goes which leaves the slim file.

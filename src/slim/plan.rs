@@ -6,7 +6,7 @@ use object::elf;
 
 use super::fate::{Decision, Fate};
 use super::symbols::Choice;
-use super::{Error, Leaving, Options, Symbols, rules};
+use super::{Error, Leaving, Options, rules};
 use crate::elf::{Elf, Place, Section, SectionId, overlaps};
 
 /// Everything that is decided about one input.
@@ -29,9 +29,9 @@ impl<'data> Plan<'data> {
     pub fn new(elf: &Elf<'data>, options: &Options) -> Result<Self, Error> {
         refuse(elf)?;
         let loaded = elf.loaded_ranges();
-        let mut symbols = Choice::new(elf, &options.symbols)?;
+        let mut symbols = Choice::new(elf, options)?;
         let mut decisions = rules::decide(elf, &symbols, &loaded)?;
-        if options.symbols == Symbols::All && symbols.leave_with(&decisions) {
+        if symbols.leave_with(&decisions) {
             decisions = rules::decide(elf, &symbols, &loaded)?;
         }
         if options.leaving == Leaving::Dropped {
@@ -87,7 +87,7 @@ impl<'data> Plan<'data> {
                 });
             }
         }
-        for symbol in &self.symbols.kept {
+        for symbol in self.symbols.symbols() {
             if let Place::Section(id) = symbol.place
                 && !self.fate(id).is_in_slim()
             {
@@ -151,7 +151,7 @@ fn rebuilds_symbols(elf: &Elf<'_>, decisions: &[Decision<'_>], symbols: &Choice<
     let renumbered = |place: Place| matches!(place, Place::Section(id) if id > first);
     !symbols.keeps_all()
         || elf.header().section_names == Some(table.names_section)
-        || symbols.kept.iter().any(|symbol| renumbered(symbol.place))
+        || symbols.symbols().any(|symbol| renumbered(symbol.place))
 }
 
 /// What cannot be slimmed.

@@ -23,4 +23,5 @@ mod registries;
 mod road;
 mod slim;
 mod support;
+mod symbols;
 mod tidy;

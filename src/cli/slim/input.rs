@@ -12,7 +12,7 @@ use crate::elf::Elf;
 use crate::fs::{self, Mode};
 use crate::inspect::{self, Platform};
 use crate::release::{Staged, companion};
-use crate::slim::{self, DebugLink, Layout, Leaving};
+use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing};
 
 /// An input with everything that was decided about it.
 pub(super) struct Input<'data> {
@@ -120,6 +120,10 @@ impl<'data> Input<'data> {
                 "{path}: what leaves is dropped, there will be no debug file (--no-debug-file)"
             ));
         }
+        if !self.split.plan.symbols.missing.is_empty() {
+            let missing = describe_missing(&self.split.plan.symbols.missing);
+            warnings.push(format!("{path} has no symbol {missing} (--allow-missing)"));
+        }
         for range in &self.split.plan.unowned {
             let size = ui::size(range.end - range.start);
             warnings.push(format!(
@@ -219,7 +223,9 @@ fn explain(error: slim::Error, doing: String) -> Failure {
     };
     let failure = Failure::new(exit, doing, &error);
     match &error {
-        E::SymbolsMissing { has_table: true, .. } => failure.hint("list the symbols: nm FILE"),
+        E::SymbolsMissing { has_table: true, .. } => {
+            failure.hint("list the symbols: nm FILE; where they may be absent: --allow-missing")
+        }
         E::SymbolsMissing { .. } => {
             failure.hint("slim the binary as the build made it, before anything stripped it")
         }

@@ -53,17 +53,14 @@ impl Input<'_> {
             let _ =
                 writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
         }
-        for symbol in &self.split.plan.symbols.kept {
-            let rule = if self.split.plan.symbols.keeps_all() {
-                "all symbols stay"
-            } else {
-                "asked for by name"
-            };
+        let choice = &self.split.plan.symbols;
+        for kept in &choice.kept {
             let _ = writeln!(
                 text,
-                "  symbol {:<21} keep   {:>12}  {rule}",
-                ui::safe(&symbol.display_name()),
-                symbol.size
+                "  symbol {:<21} keep   {:>12}  {}",
+                ui::safe(&kept.symbol.display_name()),
+                kept.symbol.size,
+                ui::safe(choice.rule(kept))
             );
         }
         let _ = writeln!(text, "  {:<35} {:>12}", "the slim file holds", "bytes");
@@ -118,6 +115,10 @@ impl Input<'_> {
                 json!({ "name": name, "fate": decision.fate.word(), "rule": decision.rule })
             });
             map.insert("sections".to_owned(), sections.collect());
+            let kept = choice.kept.iter().map(
+                |kept| json!({ "name": kept.symbol.display_name(), "rule": choice.rule(kept) }),
+            );
+            map.insert("keptSymbols".to_owned(), kept.collect());
         }
         receipt
     }

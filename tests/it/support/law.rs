@@ -6,7 +6,7 @@ use std::ops::Range;
 use object::elf;
 use xpost::debug::{self, Compression, Split};
 use xpost::elf::{Elf, Place, Section, Symbol};
-use xpost::slim::{self, DebugLink, Leaving, Options, Symbols};
+use xpost::slim::{self, DebugLink, Options, Rest, Symbols, Wish};
 
 /// An input and what came of it.
 pub struct Halves {
@@ -18,8 +18,17 @@ pub struct Halves {
 
 /// Options that keep these symbols.
 pub fn keeping(names: &[&str]) -> Options {
-    let names = names.iter().map(|&name| name.to_owned()).collect();
-    Options { symbols: Symbols::Named(names), leaving: Leaving::ToDebugFile }
+    let wish = |&name: &&str| Wish { option: "-K".to_owned(), name: name.to_owned() };
+    let keep = names.iter().map(wish).collect();
+    Options { symbols: Symbols { keep, ..Symbols::default() }, ..Options::default() }
+}
+
+/// Options that keep all symbols.
+pub fn keeping_all() -> Options {
+    Options {
+        symbols: Symbols { rest: Rest::Stays("-g"), ..Symbols::default() },
+        ..Options::default()
+    }
 }
 
 /// Splits with the library and holds the outcome against the laws.

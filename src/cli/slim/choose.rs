@@ -1,0 +1,116 @@
+//! The flags of `xpost slim` that choose symbols, judged.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::failure::{Exit, Failure};
+use crate::fs;
+use crate::slim::{Absent, Rest, Symbols, Wish};
+
+/// A list of symbols is written by people or by `nm`, of which the largest programs' is a few hundred megabytes.
+const LONGEST_LIST: u64 = 1 << 30;
+
+#[derive(clap::Args)]
+pub(super) struct SymbolArgs {
+    /// Keep this symbol in the slim file; it must exist
+    #[arg(help_heading = "Symbols", short = 'K', long = "keep-symbol", value_name = "NAME")]
+    keep: Vec<String>,
+    /// Keep the symbols that FILE lists, one a line; # begins a comment
+    #[arg(help_heading = "Symbols", long = "keep-symbols", value_name = "FILE")]
+    keep_lists: Vec<PathBuf>,
+    /// Keep all symbols; only debug information leaves
+    #[arg(help_heading = "Symbols", short = 'g', long, conflicts_with = "strip_all")]
+    strip_debug: bool,
+    /// Keep the whole symbol table. On a program this is -g by another name: -g says what leaves, this what stays
+    #[arg(help_heading = "Symbols", long, conflicts_with = "strip_all")]
+    keep_symtab: bool,
+    /// Let this symbol leave where all others stay (-g, --keep-symtab); it must exist. -K is stronger
+    #[arg(help_heading = "Symbols", short = 'N', long = "strip-symbol", value_name = "NAME")]
+    strip: Vec<String>,
+    /// Remove all symbols but those kept (the default)
+    #[arg(help_heading = "Symbols", short = 's', long)]
+    strip_all: bool,
+    /// Warn where a symbol that was asked for does not exist, instead of failing
+    #[arg(help_heading = "Symbols", long)]
+    allow_missing: bool,
+}
+
+impl SymbolArgs {
+    /// What is to be done about a name that an input does not have.
+    pub(super) fn absent(&self) -> Absent {
+        if self.allow_missing { Absent::Allowed } else { Absent::Refused }
+    }
+
+    /// Which symbols stay. Reads the lists.
+    pub(super) fn judge(&self) -> Result<Symbols, Failure> {
+        let usage = |text: String| Err(Failure::plain(Exit::Usage, text));
+        let rest = match (self.strip_debug, self.keep_symtab) {
+            (true, _) => Rest::Stays("-g"),
+            (false, true) => Rest::Stays("--keep-symtab"),
+            (false, false) => Rest::Leaves,
+        };
+        let wish = |option: &'static str| {
+            move |name: &String| Wish { option: option.to_owned(), name: name.clone() }
+        };
+        let mut keep: Vec<_> = self.keep.iter().map(wish("-K")).collect();
+        for path in &self.keep_lists {
+            keep.extend(list(path)?);
+        }
+        let strip: Vec<_> = self.strip.iter().map(wish("-N")).collect();
+        match rest {
+            Rest::Leaves if !strip.is_empty() => {
+                let failure = Failure::plain(
+                    Exit::Usage,
+                    format!("{} takes away nothing where all symbols leave", show(&strip)),
+                );
+                Err(failure.hint("say which stay: -g or --keep-symtab for all others"))
+            }
+            Rest::Stays(option) if strip.is_empty() && !keep.is_empty() => usage(format!(
+                "{} adds nothing to {option}, with which all symbols stay",
+                show(&keep)
+            )),
+            _ => Ok(Symbols { rest, keep, strip }),
+        }
+    }
+}
+
+fn show(wishes: &[Wish]) -> String {
+    wishes.first().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The wishes of a list: a name a line. A comment begins with `#` at the line's start or after a blank, because
+/// names hold blanks (Go) and `#` (Rust's closures).
+fn list(path: &Path) -> Result<Vec<Wish>, Failure> {
+    let text = String::from_utf8(fs::read_small(path, LONGEST_LIST)?).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read {}", path.display()), &error)
+    })?;
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, without_comment(line)));
+    let lines = lines.filter(|(_, name)| !name.is_empty());
+    Ok(lines
+        .map(|(number, name)| Wish {
+            option: format!("--keep-symbols {}:{number}", path.display()),
+            name: name.to_owned(),
+        })
+        .collect())
+}
+
+fn without_comment(line: &str) -> &str {
+    let comment = line.char_indices().find(|&(at, char)| {
+        let before = line.get(..at).and_then(|before| before.chars().next_back());
+        char == '#' && before.is_none_or(char::is_whitespace)
+    });
+    comment.and_then(|(at, _)| line.get(..at)).unwrap_or(line).trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_begins_where_no_name_can_hold_it() {
+        assert_eq!(without_comment("# all of it"), "");
+        assert_eq!(without_comment("  main\t # the entry \r"), "main");
+        assert_eq!(without_comment("app::run::{closure#0}"), "app::run::{closure#0}");
+        assert_eq!(without_comment("go:struct { F uintptr }"), "go:struct { F uintptr }");
+        assert_eq!(without_comment(""), "");
+    }
+}

@@ -1,0 +1,118 @@
+//! `xpost slim`: which symbols stay.
+
+use crate::support::elf::{Builder, symbol};
+use crate::support::law::{self, Halves};
+use crate::support::xpost::{Xpost, xpost};
+use crate::support::{corpus, tools};
+
+/// A directory with a corpus program called `app` in it.
+fn with(name: &str) -> Xpost {
+    let xpost = xpost();
+    std::fs::copy(corpus::path(name), xpost.path("app")).unwrap();
+    xpost
+}
+
+/// Slims `app` with these flags, holds the outcome against the laws; the names of the symbols that stayed, sorted.
+#[track_caller]
+fn kept(xpost: &Xpost, flags: &[&str]) -> Vec<String> {
+    xpost.run([&["slim", "-o", "slim"], flags, &["app"]].concat()).succeeds();
+    let (input, slim) = (xpost.read("app"), xpost.read("slim"));
+    let elf = xpost::elf::Elf::parse(&slim).unwrap();
+    let names = law::symbols(&elf).into_iter().map(|symbol| String::from_utf8(symbol.0).unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    law::hold(&Halves { input, slim, debug: Some(xpost.read("slim.debug")) });
+    names
+}
+
+/// The rule that `--explain` shows for each symbol that stays.
+fn rules(xpost: &Xpost, flags: &[&str]) -> Vec<(String, String)> {
+    let ran = xpost.run([&["slim", "--json", "--explain", "-o", "slim"], flags, &["app"]].concat());
+    let json = ran.succeeds().json();
+    let rows = json["files"][0]["keptSymbols"].as_array().unwrap().clone();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    rows.iter().map(|row| (text(&row["name"]), text(&row["rule"]))).collect()
+}
+
+#[test]
+fn a_list_of_symbols_keeps_what_it_names() {
+    let xpost = with("c-musl");
+    xpost.put("list", "# what gdb wants\n\n  main  # the entry\nexit\r\n");
+    xpost.put("more", "strlen");
+    assert_eq!(kept(&xpost, &["--keep-symbols", "list"]), ["exit", "main"]);
+    let both = ["--keep-symbols", "list", "--keep-symbols", "more", "-K", "main"];
+    assert_eq!(kept(&xpost, &both), ["exit", "main", "strlen"]);
+    let mut rules = rules(&xpost, &both);
+    rules.sort();
+    let row = |name: &str, rule: &str| (name.to_owned(), rule.to_owned());
+    let expected = [
+        row("exit", "--keep-symbols list:4 exit"),
+        row("main", "-K main"),
+        row("strlen", "--keep-symbols more:1 strlen"),
+    ];
+    assert_eq!(rules, expected);
+    xpost.put("list", "main\nmian\n");
+    xpost.run(["slim", "--keep-symbols", "list", "app"]).exits(3, &["\"mian\"", "main"]);
+    xpost.run(["slim", "--keep-symbols", "none", "app"]).exits(5, &["cannot read none"]);
+    xpost.put("list", b"ma\xffin\n");
+    xpost.run(["slim", "--keep-symbols", "list", "app"]).exits(2, &["cannot read list"]);
+}
+
+#[test]
+fn a_long_list_of_strangers_is_one_short_message() {
+    let xpost = with("c-musl");
+    let names: Vec<_> = (0..5000).map(|index| format!("stranger_{index}")).collect();
+    xpost.put("list", names.join("\n"));
+    let ran = xpost.run(["slim", "--keep-symbols", "list", "app"]);
+    let ran = ran.exits(3, &["\"stranger_0\"", "and 4980 more"]);
+    assert!(ran.stderr.len() < 2000, "{ran:?}");
+}
+
+#[test]
+fn all_symbols_stay_but_those_that_were_named() {
+    let xpost = with("c-musl");
+    let all = kept(&xpost, &["-g"]);
+    assert_eq!(kept(&xpost, &["--keep-symtab"]), all);
+    assert_eq!(kept(&xpost, &["-g", "--keep-symtab"]), all);
+    let without: Vec<_> = all.iter().filter(|name| *name != "main").cloned().collect();
+    assert!(without.len() < all.len());
+    assert_eq!(kept(&xpost, &["-g", "-N", "main"]), without);
+    assert_eq!(kept(&xpost, &["--keep-symtab", "--strip-symbol", "main"]), without);
+    // Where a symbol is asked for both ways, it stays.
+    assert_eq!(kept(&xpost, &["-g", "-N", "main", "-N", "exit", "-K", "exit"]), without);
+    let rules = rules(&xpost, &["--keep-symtab", "-N", "main", "-N", "exit", "-K", "exit"]);
+    for (name, rule) in rules {
+        assert_eq!(rule, if name == "exit" { "-K exit" } else { "--keep-symtab" }, "{name}");
+    }
+    xpost.run(["slim", "-N", "main", "app"]).exits(2, &["-N main", "--keep-symtab"]);
+    xpost.run(["slim", "-K", "exit", "-N", "main", "app"]).exits(2, &["-N main"]);
+    xpost.run(["slim", "--keep-symtab", "-s", "app"]).exits(2, &[]);
+    xpost.run(["slim", "--keep-symtab", "-K", "main", "app"]).exits(2, &["-K main"]);
+    xpost.run(["slim", "-g", "-N", "mian", "app"]).exits(3, &["\"mian\"", "main"]);
+}
+
+#[test]
+fn a_missing_symbol_is_a_warning_where_that_is_allowed() {
+    let xpost = with("c-musl");
+    let ran = xpost.run(["slim", "--allow-missing", "-K", "mian", "-K", "exit", "app"]);
+    ran.exits(0, &["no symbol \"mian\" (did you mean", "main"]);
+    let nm = xpost.path("xpost-out/linux-amd64/app");
+    let seen = tools::stdout(std::process::Command::new(tools::path("nm")).arg(nm));
+    assert_eq!(seen.lines().count(), 1, "{seen}");
+    let mut builder = Builder::usual();
+    builder.symbols.clear();
+    xpost.put("app", builder.build());
+    let ran = xpost.run(["slim", "--allow-missing", "-K", "main", "-o", "slim", "app"]);
+    ran.exits(0, &["no symbol \"main\""]);
+}
+
+#[test]
+fn a_symbol_asked_for_by_name_does_not_leave_in_silence_with_its_section() {
+    let xpost = xpost();
+    let mut builder = Builder::usual();
+    builder.symbols.push(symbol("inside", ".debug_info"));
+    xpost.put("app", builder.build());
+    let slim = |flags: &[&str]| xpost.run([&["slim", "-o", "slim"], flags, &["app"]].concat());
+    slim(&["-K", "inside"]).exits(3, &["\"inside\" is defined in .debug_info"]);
+    slim(&["-g"]).succeeds();
+}
