@@ -12,14 +12,16 @@ mod headers;
 mod layout;
 mod near;
 mod options;
+mod pattern;
 mod plan;
 mod rules;
+mod spell;
 mod symbols;
 
 pub use check::Broken;
 pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
-pub use options::{Absent, Leaving, Options, Rest, Symbols, Wish};
+pub use options::{Absent, Leaving, Meant, Options, Rest, Sense, Symbols, Wish};
 pub use plan::Plan;
 pub use symbols::{Choice, Kept};
 

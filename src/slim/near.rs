@@ -1,19 +1,23 @@
 //! What somebody may have meant who asked for a symbol that is not there.
 
+use super::spell::spellings;
+use super::{Meant, Wish};
 use crate::elf::SymbolTable;
 
-/// Up to three names that the user may have meant, the nearest first.
-pub(super) fn near(table: &SymbolTable<'_>, name: &str) -> Vec<String> {
-    let mut candidates: Vec<(usize, String)> = table
-        .iter()
-        .filter(|symbol| {
-            !symbol.is_undefined() && !symbol.name.is_empty() && symbol.name.len() < 200
-        })
-        .filter_map(|symbol| {
-            let candidate = symbol.display_name();
-            distance(name, &candidate).map(|distance| (distance, candidate))
-        })
-        .collect();
+/// Longer names are not shown: nobody types them.
+const LONGEST: usize = 200;
+
+/// Up to three names that the user may have meant, the nearest first; demangled where that was nearer.
+pub(super) fn near(table: &SymbolTable<'_>, wish: &Wish) -> Vec<String> {
+    let (Meant::Exactly(name) | Meant::Like(name)) = &wish.meant;
+    // What is special in a pattern is no part of a name.
+    let typed = name.replace(['*', '?'], "");
+    let mut candidates: Vec<(usize, String)> = Vec::new();
+    for symbol in table.iter().filter(|symbol| !symbol.is_undefined() && !symbol.name.is_empty()) {
+        let names = [symbol.display_name()].into_iter().chain(spellings(symbol.name));
+        let names = names.filter(|name| name.len() < LONGEST);
+        candidates.extend(names.filter_map(|name| Some((distance(&typed, &name)?, name))));
+    }
     candidates.sort();
     candidates.dedup();
     candidates.into_iter().take(3).map(|(_, candidate)| candidate).collect()

@@ -32,18 +32,56 @@ pub enum Rest {
     Stays(&'static str),
 }
 
-/// Something that was asked for by name, and with which option: what `--explain` and errors show.
+/// Something that was asked for, and with which option: what `--explain` and errors show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
     /// `-K`
     pub option: String,
-    /// `main`
-    pub name: String,
+    /// `!main.*`, as it was given.
+    pub text: String,
+    /// What that speaks of.
+    pub meant: Meant,
+    /// Whether it chooses or spares.
+    pub sense: Sense,
+}
+
+/// What a wish speaks of, by the name in the file or the demangled one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// Whatever has exactly this name.
+    Exactly(String),
+    /// Whatever has exactly this name; where nothing has, what a pattern of the shell (`*`, `?`, `[a-z]`) matches.
+    Like(String),
+}
+
+/// Whether a wish chooses or spares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sense {
+    /// It chooses.
+    Chooses,
+    /// It spares what other wishes of its kind choose, wherever it stands among them, as with objcopy.
+    Spares,
+}
+
+impl Wish {
+    /// A wish for a name or a pattern: `main`, `app::*`, `=name` to the letter, `!pattern` for all but these.
+    pub fn named(option: impl Into<String>, text: impl Into<String>) -> Self {
+        let (option, text) = (option.into(), text.into());
+        let (sense, rest) = match text.strip_prefix('!') {
+            Some(rest) => (Sense::Spares, rest),
+            None => (Sense::Chooses, text.as_str()),
+        };
+        let meant = match rest.strip_prefix('=') {
+            Some(name) => Meant::Exactly(name.to_owned()),
+            None => Meant::Like(rest.to_owned()),
+        };
+        Self { option, text, meant, sense }
+    }
 }
 
 impl std::fmt::Display for Wish {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.option, self.name)
+        write!(f, "{} {}", self.option, self.text)
     }
 }
 

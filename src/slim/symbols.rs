@@ -1,10 +1,12 @@
 //! Which symbols stay.
 
+use std::collections::BTreeMap;
+
 use object::elf;
 
-use super::find::{self, Hits};
+use super::find::{self, Hits, Scope};
 use super::near::near;
-use super::{Absent, Decision, Error, Missing, Options, Rest, Symbols, Wish};
+use super::{Absent, Decision, Error, Missing, Options, Rest, Sense, Symbols, Wish};
 use crate::elf::{Elf, Place, Symbol, SymbolTable};
 
 /// A name that nobody has is likely a slip of the finger, thousands are the wrong file: near misses cost a look at
@@ -35,15 +37,6 @@ pub struct Kept<'data> {
     scope: Scope,
 }
 
-/// How a symbol was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    /// By its name: that it cannot stay is an error.
-    Itself,
-    /// Among others: where its section leaves, it leaves too.
-    Among,
-}
-
 impl<'data> Choice<'data> {
     /// Finds the symbols that were asked for. A wish for what is not there is an error that lists near misses.
     pub(super) fn new(elf: &Elf<'data>, options: &Options) -> Result<Self, Error> {
@@ -58,28 +51,27 @@ impl<'data> Choice<'data> {
         }
         let total = table.map_or(0, |table| table.len().saturating_sub(1));
         let mut rules = Vec::new();
-        let mut verdicts: Vec<Option<(usize, Scope)>> = match rest {
-            Rest::Leaves => vec![None; total as usize],
+        let rest = match rest {
+            Rest::Leaves => None,
             Rest::Stays(option) => {
                 rules.push((*option).to_owned());
-                vec![Some((0, Scope::Among)); total as usize]
+                Some((0, Scope::Among))
             }
         };
+        let mut verdicts = vec![rest; total as usize];
         let mut judge = |position: usize, verdict| {
             if let Some(old) = verdicts.get_mut(position) {
                 *old = verdict;
             }
         };
-        for position in to_strip.iter().flat_map(|hits| &hits.positions) {
-            judge(*position, None);
+        for (position, _) in chosen(&to_strip) {
+            judge(position, None);
         }
-        // The first wish that speaks of a symbol is the one that is shown.
-        for hits in to_keep.iter().rev() {
-            rules.push(hits.wish.to_string());
-            for position in &hits.positions {
-                judge(*position, Some((rules.len() - 1, Scope::Itself)));
-            }
+        for (position, hits) in chosen(&to_keep) {
+            let rule = rules.len() + hits;
+            judge(position, to_keep.get(hits).map(|hits| (rule, hits.scope)));
         }
+        rules.extend(to_keep.iter().map(|hits| hits.wish.to_string()));
         // From here each symbol stays or leaves.
         let symbols = table.iter().flat_map(|table| table.iter());
         let kept = symbols.zip(verdicts).filter_map(|(symbol, verdict)| {
@@ -122,6 +114,22 @@ impl<'data> Choice<'data> {
     }
 }
 
+/// The symbols that wishes choose and none spares, each with the first wish that chose it.
+fn chosen(hits: &[Hits<'_>]) -> BTreeMap<usize, usize> {
+    let of = |sense| {
+        let hits = hits.iter().enumerate().filter(move |(_, hits)| hits.wish.sense == sense);
+        hits.flat_map(|(index, hits)| hits.positions.iter().map(move |&position| (position, index)))
+    };
+    let mut chosen = BTreeMap::new();
+    for (position, index) in of(Sense::Chooses) {
+        chosen.entry(position).or_insert(index);
+    }
+    for (position, _) in of(Sense::Spares) {
+        chosen.remove(&position);
+    }
+    chosen
+}
+
 /// The wishes that nothing was found for.
 fn missing<'wish>(
     elf: &Elf<'_>,
@@ -137,9 +145,9 @@ fn missing<'wish>(
     let loaded = find::find(elf.symbols(elf::SHT_DYNSYM)?.as_ref(), absent);
     let absent = loaded.iter().filter(|hits| hits.positions.is_empty()).map(|hits| hits.wish);
     let missing = absent.enumerate().map(|(index, wish)| Missing {
-        name: wish.name.clone(),
+        name: wish.text.clone(),
         near: match table.filter(|_| index < NEAR_MISSES) {
-            Some(table) => near(table, &wish.name),
+            Some(table) => near(table, wish),
             None => Vec::new(),
         },
     });

@@ -116,3 +116,65 @@ fn a_symbol_asked_for_by_name_does_not_leave_in_silence_with_its_section() {
     slim(&["-K", "inside"]).exits(3, &["\"inside\" is defined in .debug_info"]);
     slim(&["-g"]).succeeds();
 }
+
+#[test]
+fn a_name_that_exists_is_no_pattern_and_any_other_may_be_one() {
+    let xpost = with("go");
+    let all = kept(&xpost, &["-g"]);
+    let odd = all.iter().find(|name| name.contains('[') && name.contains(']')).unwrap();
+    assert_eq!(kept(&xpost, &["-K", odd]), [odd.as_str()]);
+    assert_eq!(kept(&xpost, &["-K", &format!("={odd}")]), [odd.as_str()]);
+    let tally: Vec<_> = all.iter().filter(|name| name.starts_with("main.tally")).cloned().collect();
+    assert!(tally.len() > 1, "{tally:?}");
+    assert_eq!(kept(&xpost, &["-K", "main.tally*"]), tally);
+    assert_eq!(kept(&xpost, &["-w", "-K", "main.[t-t]all?*"]), tally);
+    let rules = rules(&xpost, &["-K", "main.main", "-K", "main.[mt]a*"]);
+    for (name, rule) in rules {
+        let expected = if name == "main.main" { "-K main.main" } else { "-K main.[mt]a*" };
+        assert_eq!(rule, expected, "{name}");
+    }
+    xpost.run(["slim", "-K", "=main.*", "app"]).exits(3, &["\"=main.*\""]);
+    xpost
+        .run(["slim", "-K", "main.talyAll*", "app"])
+        .exits(3, &["\"main.talyAll*\" (did you mean"]);
+    xpost.run(["slim", "-K", "main.*", "-K", "nobody.*", "app"]).exits(3, &["\"nobody.*\""]);
+    xpost.run(["slim", "--allow-missing", "-K", "nobody.*", "app"]).exits(0, &["\"nobody.*\""]);
+}
+
+#[test]
+fn what_is_negated_is_spared_wherever_it_stands() {
+    let xpost = with("go");
+    let all = kept(&xpost, &["-K", "main.*"]);
+    let but: Vec<_> = all.iter().filter(|name| *name != "main.main").cloned().collect();
+    assert!(but.len() < all.len());
+    assert_eq!(kept(&xpost, &["-K", "main.*", "-K", "!main.main"]), but);
+    assert_eq!(kept(&xpost, &["-K", "!main.m??n", "-K", "main.*"]), but);
+    xpost.put("list", "main.*\n!=main.main\n");
+    assert_eq!(kept(&xpost, &["--keep-symbols", "list"]), but);
+    let everything = kept(&xpost, &["-g"]);
+    let without = everything.iter().filter(|name| !but.contains(name)).cloned().collect::<Vec<_>>();
+    assert_eq!(kept(&xpost, &["-g", "-N", "main.*", "-N", "!main.main"]), without);
+    xpost.run(["slim", "-K", "!main.main", "app"]).exits(2, &["-K !main.main spares nothing"]);
+    xpost.run(["slim", "-K", "main.*", "-K", "!mian.main", "app"]).exits(3, &["\"!mian.main\""]);
+}
+
+#[test]
+fn demangled_names_are_names() {
+    let rust = with("rust-gnu-static");
+    let main = kept(&rust, &["-K", "tally::main"]);
+    assert!(main.len() == 1 && main[0].starts_with("_ZN5tally4main17h"), "{main:?}");
+    assert_eq!(kept(&rust, &["-K", &main[0]]), main);
+    assert_eq!(kept(&rust, &["-K", "tally::m?in"]), main);
+    // Of the two mangling schemes of Rust the standard library has one, the program the other.
+    let short = kept(&rust, &["-K", "*__rust_*_short_backtrace*"]);
+    assert!(short.iter().any(|name| name.starts_with("_R")), "{short:?}");
+    assert!(short.iter().any(|name| name.starts_with("_ZN")), "{short:?}");
+    rust.run(["slim", "-K", "tally::mian", "app"]).exits(3, &["did you mean tally::main"]);
+
+    let cxx = with("cxx-static");
+    let constructors = kept(&cxx, &["-K", "std::domain_error::domain_error(char const*)"]);
+    assert_eq!(constructors, ["_ZNSt12domain_errorC1EPKc", "_ZNSt12domain_errorC2EPKc"]);
+    let more = kept(&cxx, &["-K", "std::domain_error::domain_error"]);
+    assert!(constructors.iter().all(|name| more.contains(name)), "{more:?}");
+    assert!(more.len() > constructors.len(), "{more:?}");
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::fs;
-use crate::slim::{Absent, Rest, Symbols, Wish};
+use crate::slim::{Absent, Rest, Sense, Symbols, Wish};
 
 /// A list of symbols is written by people or by `nm`, of which the largest programs' is a few hundred megabytes.
 const LONGEST_LIST: u64 = 1 << 30;
@@ -12,9 +12,13 @@ const LONGEST_LIST: u64 = 1 << 30;
 #[derive(clap::Args)]
 pub(super) struct SymbolArgs {
     /// Keep this symbol in the slim file; it must exist
+    ///
+    /// By its name in the file or its demangled one (Rust with or without the hash, C++ with or without parameters). A
+    /// name that exists is taken as it is, brackets and all; any other may be a pattern: *, ?, [a-z], [!a-z], and \ before
+    /// what is none. =NAME is never a pattern. !NAME spares what other -K would keep, wherever it stands among them.
     #[arg(help_heading = "Symbols", short = 'K', long = "keep-symbol", value_name = "NAME")]
     keep: Vec<String>,
-    /// Keep the symbols that FILE lists, one a line; # begins a comment
+    /// Keep the symbols that FILE lists, one a line as for -K; # begins a comment
     #[arg(help_heading = "Symbols", long = "keep-symbols", value_name = "FILE")]
     keep_lists: Vec<PathBuf>,
     /// Keep all symbols; only debug information leaves
@@ -29,6 +33,9 @@ pub(super) struct SymbolArgs {
     /// Remove all symbols but those kept (the default)
     #[arg(help_heading = "Symbols", short = 's', long)]
     strip_all: bool,
+    /// Accepted for scripts: patterns need no flag
+    #[arg(help_heading = "Symbols", short = 'w', long)]
+    wildcard: bool,
     /// Warn where a symbol that was asked for does not exist, instead of failing
     #[arg(help_heading = "Symbols", long)]
     allow_missing: bool,
@@ -48,14 +55,18 @@ impl SymbolArgs {
             (false, true) => Rest::Stays("--keep-symtab"),
             (false, false) => Rest::Leaves,
         };
-        let wish = |option: &'static str| {
-            move |name: &String| Wish { option: option.to_owned(), name: name.clone() }
-        };
-        let mut keep: Vec<_> = self.keep.iter().map(wish("-K")).collect();
+        let mut keep: Vec<_> = self.keep.iter().map(|text| Wish::named("-K", text)).collect();
         for path in &self.keep_lists {
             keep.extend(list(path)?);
         }
-        let strip: Vec<_> = self.strip.iter().map(wish("-N")).collect();
+        let strip: Vec<_> = self.strip.iter().map(|text| Wish::named("-N", text)).collect();
+        // Patterns are always read as such.
+        let _ = self.wildcard;
+        for wishes in [&keep, &strip] {
+            if !wishes.is_empty() && wishes.iter().all(|wish| wish.sense == Sense::Spares) {
+                return usage(format!("{} spares nothing: nothing is chosen", show(wishes)));
+            }
+        }
         match rest {
             Rest::Leaves if !strip.is_empty() => {
                 let failure = Failure::plain(
@@ -86,9 +97,8 @@ fn list(path: &Path) -> Result<Vec<Wish>, Failure> {
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, without_comment(line)));
     let lines = lines.filter(|(_, name)| !name.is_empty());
     Ok(lines
-        .map(|(number, name)| Wish {
-            option: format!("--keep-symbols {}:{number}", path.display()),
-            name: name.to_owned(),
+        .map(|(number, name)| {
+            Wish::named(format!("--keep-symbols {}:{number}", path.display()), name)
         })
         .collect())
 }

@@ -18,7 +18,7 @@ pub struct Halves {
 
 /// Options that keep these symbols.
 pub fn keeping(names: &[&str]) -> Options {
-    let wish = |&name: &&str| Wish { option: "-K".to_owned(), name: name.to_owned() };
+    let wish = |&name: &&str| Wish::named("-K", name);
     let keep = names.iter().map(wish).collect();
     Options { symbols: Symbols { keep, ..Symbols::default() }, ..Options::default() }
 }
