@@ -1,7 +1,7 @@
 //! A symbol table + wishes → the symbols that each wish means.
 //!
 //! What a wish means is settled in this order, and the first that is there wins: a symbol of exactly that name, one that
-//! is called so when demangled, a pattern over both. So `cmp.Or[go.shape.int]` is what it looks like wherever it exists,
+//! is called so when demangled, a pattern over both; a regular expression is matched with both. So `cmp.Or[go.shape.int]` is what it looks like wherever it exists,
 //! and names that exist cost no demangling.
 
 use std::collections::HashMap;
@@ -53,8 +53,10 @@ fn named<'wish>(hits: &[Hits<'wish>]) -> HashMap<&'wish [u8], Vec<usize>> {
     let mut named: HashMap<&[u8], Vec<usize>> = HashMap::new();
     for (index, Hits { wish, positions, .. }) in hits.iter().enumerate() {
         // Nameless symbols stand for sections; nobody asks for one of those.
-        let (Meant::Exactly(name) | Meant::Like(name)) = &wish.meant;
-        if positions.is_empty() && !name.is_empty() {
+        if let Meant::Exactly(name) | Meant::Like(name) = &wish.meant
+            && positions.is_empty()
+            && !name.is_empty()
+        {
             named.entry(name.as_bytes()).or_default().push(index);
         }
     }
@@ -77,10 +79,12 @@ fn by_spelling(table: &SymbolTable<'_>, hits: &mut [Hits<'_>]) {
     let named = named(hits);
     let mut patterns: Vec<(usize, Regex, Vec<usize>)> = Vec::new();
     for (index, Hits { wish, positions, .. }) in hits.iter().enumerate() {
-        if let Meant::Like(text) = &wish.meant
-            && positions.is_empty()
-            && let Some(regex) = glob(text)
-        {
+        let regex = match &wish.meant {
+            Meant::Exactly(_) => None,
+            Meant::Like(text) => glob(text).filter(|_| positions.is_empty()),
+            Meant::Matching(regex) => Some(regex.regex().clone()),
+        };
+        if let Some(regex) = regex {
             patterns.push((index, regex, Vec::new()));
         }
     }

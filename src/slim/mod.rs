@@ -21,7 +21,7 @@ mod symbols;
 pub use check::Broken;
 pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
-pub use options::{Absent, Leaving, Meant, Options, Rest, Sense, Symbols, Wish};
+pub use options::{Absent, Leaving, Meant, NameRegex, Options, Rest, Sense, Symbols, Wish};
 pub use plan::Plan;
 pub use symbols::{Choice, Kept};
 

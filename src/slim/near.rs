@@ -9,7 +9,7 @@ const LONGEST: usize = 200;
 
 /// Up to three names that the user may have meant, the nearest first; demangled where that was nearer.
 pub(super) fn near(table: &SymbolTable<'_>, wish: &Wish) -> Vec<String> {
-    let (Meant::Exactly(name) | Meant::Like(name)) = &wish.meant;
+    let (Meant::Exactly(name) | Meant::Like(name)) = &wish.meant else { return Vec::new() };
     // What is special in a pattern is no part of a name.
     let typed = name.replace(['*', '?'], "");
     let mut candidates: Vec<(usize, String)> = Vec::new();

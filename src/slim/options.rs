@@ -1,5 +1,7 @@
 //! What the user asked for.
 
+use regex::bytes::{Regex, RegexBuilder};
+
 /// How to slim. The default is what `strip` does: every symbol goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
@@ -52,7 +54,35 @@ pub enum Meant {
     Exactly(String),
     /// Whatever has exactly this name; where nothing has, what a pattern of the shell (`*`, `?`, `[a-z]`) matches.
     Like(String),
+    /// Whatever this matches somewhere in its name.
+    Matching(NameRegex),
 }
+
+/// A regular expression over the bytes of names, which need not be UTF-8.
+#[derive(Debug, Clone)]
+pub struct NameRegex(Regex);
+
+impl NameRegex {
+    /// Compiles it: at most a mebibyte, so that no expression takes the memory of a machine.
+    pub fn new(text: &str) -> Result<Self, regex::Error> {
+        const LARGEST: usize = 1 << 20;
+        let mut builder = RegexBuilder::new(text);
+        let builder = builder.unicode(false).size_limit(LARGEST).dfa_size_limit(2 * LARGEST);
+        Ok(Self(builder.build()?))
+    }
+
+    pub(super) fn regex(&self) -> &Regex {
+        &self.0
+    }
+}
+
+impl PartialEq for NameRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for NameRegex {}
 
 /// Whether a wish chooses or spares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +106,15 @@ impl Wish {
             None => Meant::Like(rest.to_owned()),
         };
         Self { option, text, meant, sense }
+    }
+}
+
+impl Wish {
+    /// A wish for whatever a regular expression matches.
+    pub fn matching(option: impl Into<String>, regex: NameRegex) -> Self {
+        let text = regex.0.as_str().to_owned();
+        let (meant, sense) = (Meant::Matching(regex), Sense::Chooses);
+        Self { option: option.into(), text, meant, sense }
     }
 }
 

@@ -178,3 +178,18 @@ fn demangled_names_are_names() {
     assert!(constructors.iter().all(|name| more.contains(name)), "{more:?}");
     assert!(more.len() > constructors.len(), "{more:?}");
 }
+
+#[test]
+fn a_regular_expression_is_matched_with_both_names() {
+    let xpost = with("rust-gnu-static");
+    let main = kept(&xpost, &["-K", "tally::main"]);
+    assert_eq!(kept(&xpost, &["--keep-symbol-regex", "^tally::main$"]), main);
+    assert_eq!(kept(&xpost, &["--keep-symbol-regex", "^_ZN5tally4main17h[0-9a-f]{16}E$"]), main);
+    assert_eq!(kept(&xpost, &["--keep-symbol-regex", "ally::m", "-K", "!*::m[!a]*"]), main);
+    let rules = rules(&xpost, &["--keep-symbol-regex", "^tally::main$"]);
+    assert_eq!(rules[0].1, "--keep-symbol-regex ^tally::main$");
+    let slim = |regex| xpost.run(["slim", "--keep-symbol-regex", regex, "app"]);
+    slim("^nobody$").exits(3, &["\"^nobody$\""]);
+    slim("(").exits(2, &["cannot read --keep-symbol-regex (", "unclosed group"]);
+    slim("((a{900}){900}){900}").exits(2, &["cannot read", "size limit"]);
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::fs;
-use crate::slim::{Absent, Rest, Sense, Symbols, Wish};
+use crate::slim::{Absent, NameRegex, Rest, Sense, Symbols, Wish};
 
 /// A list of symbols is written by people or by `nm`, of which the largest programs' is a few hundred megabytes.
 const LONGEST_LIST: u64 = 1 << 30;
@@ -21,6 +21,11 @@ pub(super) struct SymbolArgs {
     /// Keep the symbols that FILE lists, one a line as for -K; # begins a comment
     #[arg(help_heading = "Symbols", long = "keep-symbols", value_name = "FILE")]
     keep_lists: Vec<PathBuf>,
+    /// Keep the symbols that RE matches, by their name in the file or the demangled one
+    ///
+    /// It matches anywhere in a name (^ and $ are its ends) and byte by byte; it must match something.
+    #[arg(help_heading = "Symbols", long = "keep-symbol-regex", value_name = "RE")]
+    keep_regexes: Vec<String>,
     /// Keep all symbols; only debug information leaves
     #[arg(help_heading = "Symbols", short = 'g', long, conflicts_with = "strip_all")]
     strip_debug: bool,
@@ -58,6 +63,13 @@ impl SymbolArgs {
         let mut keep: Vec<_> = self.keep.iter().map(|text| Wish::named("-K", text)).collect();
         for path in &self.keep_lists {
             keep.extend(list(path)?);
+        }
+        for text in &self.keep_regexes {
+            let option = "--keep-symbol-regex";
+            let regex = NameRegex::new(text).map_err(|error| {
+                Failure::new(Exit::Usage, format!("cannot read {option} {text}"), &error)
+            })?;
+            keep.push(Wish::matching(option, regex));
         }
         let strip: Vec<_> = self.strip.iter().map(|text| Wish::named("-N", text)).collect();
         // Patterns are always read as such.
