@@ -41,8 +41,11 @@ pub(super) fn find<'wish>(
     let mut hits: Vec<_> = hits.collect();
     let Some(table) = table.filter(|_| !hits.is_empty()) else { return hits };
     by_name(table, &mut hits);
+    by_need(table, &mut hits);
     // From here a name that exists has its meaning.
-    if hits.iter().any(|hits| hits.positions.is_empty()) {
+    let open =
+        |hits: &Hits<'_>| hits.positions.is_empty() && !matches!(hits.wish.meant, Meant::Needed(_));
+    if hits.iter().any(open) {
         by_spelling(table, &mut hits);
     }
     hits
@@ -74,13 +77,23 @@ fn by_name(table: &SymbolTable<'_>, hits: &mut [Hits<'_>]) {
     }
 }
 
+fn by_need(table: &SymbolTable<'_>, hits: &mut [Hits<'_>]) {
+    for Hits { wish, scope, positions } in hits {
+        if let Meant::Needed(preset) = wish.meant {
+            let symbols = table.iter().enumerate();
+            let chosen = symbols.filter(|(_, symbol)| preset.chooses(symbol));
+            (*scope, *positions) = (Scope::Among, chosen.map(|(position, _)| position).collect());
+        }
+    }
+}
+
 /// Settles the wishes without a meaning by demangled names and by patterns, in one pass: demangling is what costs.
 fn by_spelling(table: &SymbolTable<'_>, hits: &mut [Hits<'_>]) {
     let named = named(hits);
     let mut patterns: Vec<(usize, Regex, Vec<usize>)> = Vec::new();
     for (index, Hits { wish, positions, .. }) in hits.iter().enumerate() {
         let regex = match &wish.meant {
-            Meant::Exactly(_) => None,
+            Meant::Exactly(_) | Meant::Needed(_) => None,
             Meant::Like(text) => glob(text).filter(|_| positions.is_empty()),
             Meant::Matching(regex) => Some(regex.regex().clone()),
         };

@@ -14,6 +14,7 @@ mod near;
 mod options;
 mod pattern;
 mod plan;
+mod preset;
 mod rules;
 mod spell;
 mod symbols;
@@ -23,6 +24,7 @@ pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
 pub use options::{Absent, Leaving, Meant, NameRegex, Options, Rest, Sense, Symbols, Wish};
 pub use plan::Plan;
+pub use preset::Preset;
 pub use symbols::{Choice, Kept};
 
 use crate::elf::{self, Elf};

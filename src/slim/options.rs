@@ -2,6 +2,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::Preset;
+
 /// How to slim. The default is what `strip` does: every symbol goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
@@ -56,6 +58,8 @@ pub enum Meant {
     Like(String),
     /// Whatever this matches somewhere in its name.
     Matching(NameRegex),
+    /// What programs of a kind need.
+    Needed(Preset),
 }
 
 /// A regular expression over the bytes of names, which need not be UTF-8.
@@ -115,6 +119,14 @@ impl Wish {
         let text = regex.0.as_str().to_owned();
         let (meant, sense) = (Meant::Matching(regex), Sense::Chooses);
         Self { option: option.into(), text, meant, sense }
+    }
+}
+
+impl Wish {
+    /// A wish for what programs of a kind need, called `name` where it was asked for.
+    pub fn needed(option: impl Into<String>, name: impl Into<String>, preset: Preset) -> Self {
+        let (meant, sense) = (Meant::Needed(preset), Sense::Chooses);
+        Self { option: option.into(), text: name.into(), meant, sense }
     }
 }
 

@@ -6,7 +6,7 @@ use object::elf;
 
 use super::find::{self, Hits, Scope};
 use super::near::near;
-use super::{Absent, Decision, Error, Missing, Options, Rest, Sense, Symbols, Wish};
+use super::{Absent, Decision, Error, Meant, Missing, Options, Rest, Sense, Symbols, Wish};
 use crate::elf::{Elf, Place, Symbol, SymbolTable};
 
 /// A name that nobody has is likely a slip of the finger, thousands are the wrong file: near misses cost a look at
@@ -24,6 +24,8 @@ pub struct Choice<'data> {
     pub total: u64,
     /// What was asked for and is not there, where that is allowed.
     pub missing: Vec<Missing>,
+    /// The presets that found nothing, as they were asked for.
+    pub idle: Vec<String>,
     /// The option behind each symbol that stays; [`Kept`] points here, for there may be a million.
     rules: Vec<String>,
 }
@@ -50,6 +52,10 @@ impl<'data> Choice<'data> {
             return Err(Error::SymbolsMissing { missing, has_table });
         }
         let total = table.map_or(0, |table| table.len().saturating_sub(1));
+        let is_idle = |hits: &&Hits<'_>| {
+            hits.positions.is_empty() && matches!(hits.wish.meant, Meant::Needed(_))
+        };
+        let idle = to_keep.iter().filter(is_idle).map(|hits| hits.wish.to_string()).collect();
         let mut rules = Vec::new();
         let rest = match rest {
             Rest::Leaves => None,
@@ -77,7 +83,7 @@ impl<'data> Choice<'data> {
         let kept = symbols.zip(verdicts).filter_map(|(symbol, verdict)| {
             verdict.map(|(rule, scope)| Kept { symbol, rule, scope })
         });
-        Ok(Self { kept: kept.collect(), table, total, missing, rules })
+        Ok(Self { kept: kept.collect(), table, total, missing, idle, rules })
     }
 
     /// Lets the symbols go that are defined in sections that leave, as the nameless symbols of debug sections
@@ -144,6 +150,8 @@ fn missing<'wish>(
     // What is in .dynsym is loaded and stays in any case.
     let loaded = find::find(elf.symbols(elf::SHT_DYNSYM)?.as_ref(), absent);
     let absent = loaded.iter().filter(|hits| hits.positions.is_empty()).map(|hits| hits.wish);
+    // Which symbols a preset finds depends on toolchains and their versions: that is told, and no error.
+    let absent = absent.filter(|wish| !matches!(wish.meant, Meant::Needed(_)));
     let missing = absent.enumerate().map(|(index, wish)| Missing {
         name: wish.text.clone(),
         near: match table.filter(|_| index < NEAR_MISSES) {

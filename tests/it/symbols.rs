@@ -193,3 +193,54 @@ fn a_regular_expression_is_matched_with_both_names() {
     slim("(").exits(2, &["cannot read --keep-symbol-regex (", "unclosed group"]);
     slim("((a{900}){900}){900}").exits(2, &["cannot read", "size limit"]);
 }
+
+#[test]
+fn a_stripped_rust_program_lists_its_frames_with_the_preset_alone() {
+    let xpost = with("rust-gnu-static");
+    // What it says of a crash, with the slim file alone in a directory: the debug file would tell all.
+    let crash = |flags: &[&str]| {
+        let arguments = [&["slim", "-o", "alone/app", "--no-debug-file"], flags, &["app"]].concat();
+        xpost.run(arguments).succeeds();
+        let mut command = std::process::Command::new(xpost.path("alone/app"));
+        let output = tools::output(command.arg("crash").env("RUST_BACKTRACE", "1"));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let frames =
+        |said: &str| said.lines().filter(|line| line.trim_start().starts_with("4: ")).count();
+    for without in [&[][..], &["-K", "*ledger*"]] {
+        let said = crash(without);
+        assert!(said.contains("stack backtrace:") && frames(&said) == 0, "{said}");
+    }
+    let said = crash(&["--keep-preset", "rust"]);
+    assert_eq!(frames(&said), 1, "{said}");
+    let said = crash(&["--keep-preset", "rust", "-K", "*ledger*"]);
+    assert!(frames(&said) == 1 && said.contains("ledger::"), "{said}");
+    let rules = rules(&xpost, &["--keep-preset", "rust"]);
+    assert!(rules.len() >= 2, "{rules:?}");
+    for (name, rule) in rules {
+        assert!(name.contains("_short_backtrace") && rule == "--keep-preset rust", "{name} {rule}");
+    }
+}
+
+#[test]
+fn presets_keep_what_is_looked_up_and_say_where_that_is_nothing() {
+    assert_eq!(kept(&with("go"), &["--keep-preset", "go"]), ["go:func.*"]);
+    let glibc = with("c-glibc-static");
+    let names = kept(&glibc, &["--keep-preset", "c"]);
+    for name in ["malloc", "_dl_stack_used", "__nptl_nthreads"] {
+        assert!(names.iter().any(|kept| kept == name), "{name}: {names:?}");
+    }
+    let functions = kept(&glibc, &["--keep-preset", "bpf", "-K", "!mal*"]);
+    assert!(functions.contains(&"main".to_owned()) && !functions.contains(&"malloc".to_owned()));
+    assert!(!functions.contains(&"_dl_stack_used".to_owned()), "it is data");
+    // A part of a preset is not there (musl has no libthread_db), or all of it: neither is an error.
+    let mut builder = Builder::usual();
+    builder.symbols.push(symbol("malloc", ".text"));
+    let musl = xpost();
+    musl.put("app", builder.build());
+    assert_eq!(kept(&musl, &["--keep-preset", "c"]), ["malloc"]);
+    let said = glibc.run(["slim", "--keep-preset", "rust", "--keep-preset", "c", "app"]);
+    said.exits(0, &["app has none of the symbols of --keep-preset rust"]);
+    glibc.run(["slim", "--keep-preset", "cobol", "app"]).exits(2, &["possible values"]);
+    glibc.run(["slim", "-g", "--keep-preset", "c", "app"]).exits(2, &["adds nothing to -g"]);
+}

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+
 use crate::cli::failure::{Exit, Failure};
 use crate::fs;
-use crate::slim::{Absent, NameRegex, Rest, Sense, Symbols, Wish};
+use crate::slim::{Absent, NameRegex, Preset, Rest, Sense, Symbols, Wish};
 
 /// A list of symbols is written by people or by `nm`, of which the largest programs' is a few hundred megabytes.
 const LONGEST_LIST: u64 = 1 << 30;
@@ -26,6 +28,9 @@ pub(super) struct SymbolArgs {
     /// It matches anywhere in a name (^ and $ are its ends) and byte by byte; it must match something.
     #[arg(help_heading = "Symbols", long = "keep-symbol-regex", value_name = "RE")]
     keep_regexes: Vec<String>,
+    /// Keep what programs of a kind or tools look up by name
+    #[arg(help_heading = "Symbols", long = "keep-preset", value_name = "KIND", value_enum)]
+    keep_presets: Vec<Kind>,
     /// Keep all symbols; only debug information leaves
     #[arg(help_heading = "Symbols", short = 'g', long, conflicts_with = "strip_all")]
     strip_debug: bool,
@@ -44,6 +49,32 @@ pub(super) struct SymbolArgs {
     /// Warn where a symbol that was asked for does not exist, instead of failing
     #[arg(help_heading = "Symbols", long)]
     allow_missing: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// The marks of std's backtraces, without which RUST_BACKTRACE=1 prints an empty list; frames are named by the
+    /// symbols kept beside them (-K 'app::*') or by the debug file
+    Rust,
+    /// go:func.*; where others are kept without it, govulncheck cannot tell which functions are called
+    Go,
+    /// glibc's thread symbols and the allocator; without them (or the debug file) gdb shows no threads of a static
+    /// program by their library's names, and valgrind sees no allocations
+    C,
+    /// Every function; without them bpftrace and perf attach to addresses alone, and profilers name no frames
+    Bpf,
+}
+
+impl Kind {
+    fn wish(self) -> Wish {
+        let (name, preset) = match self {
+            Self::Rust => ("rust", Preset::Rust),
+            Self::Go => ("go", Preset::Go),
+            Self::C => ("c", Preset::C),
+            Self::Bpf => ("bpf", Preset::Bpf),
+        };
+        Wish::needed("--keep-preset", name, preset)
+    }
 }
 
 impl SymbolArgs {
@@ -71,6 +102,7 @@ impl SymbolArgs {
             })?;
             keep.push(Wish::matching(option, regex));
         }
+        keep.extend(self.keep_presets.iter().map(|kind| kind.wish()));
         let strip: Vec<_> = self.strip.iter().map(|text| Wish::named("-N", text)).collect();
         // Patterns are always read as such.
         let _ = self.wildcard;

@@ -124,6 +124,9 @@ impl<'data> Input<'data> {
             let missing = describe_missing(&self.split.plan.symbols.missing);
             warnings.push(format!("{path} has no symbol {missing} (--allow-missing)"));
         }
+        for preset in &self.split.plan.symbols.idle {
+            warnings.push(format!("{path} has none of the symbols of {preset}"));
+        }
         for range in &self.split.plan.unowned {
             let size = ui::size(range.end - range.start);
             warnings.push(format!(
