@@ -40,7 +40,7 @@ pub fn split<'data>(
 ) -> Result<Split<'data>, slim::Error> {
     let plan = Plan::new(elf, options)?;
     // From here every section has exactly one fate; nothing below decides.
-    let wanted = plan.leaves() && options.leaving == Leaving::ToDebugFile;
+    let wanted = plan.sets_aside() && options.leaving == Leaving::ToDebugFile;
     let debug = if wanted { Some(layout(elf, &plan, compression)?) } else { None };
     let link = debug.as_ref().map(link_to);
     let slim = slim::layout(elf, &plan, link.as_ref())?;

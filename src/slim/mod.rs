@@ -18,11 +18,14 @@ mod preset;
 mod rules;
 mod spell;
 mod symbols;
+mod wished;
 
 pub use check::Broken;
 pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
-pub use options::{Absent, Leaving, Meant, NameRegex, Options, Rest, Sense, Symbols, Wish};
+pub use options::{
+    Absent, Leaving, Meant, NameRegex, Options, Rest, Sections, Sense, Symbols, Wish,
+};
 pub use plan::Plan;
 pub use preset::Preset;
 pub use symbols::{Choice, Kept};
@@ -152,6 +155,20 @@ pub enum Error {
         /// Whether the input has any symbols.
         has_table: bool,
     },
+    /// Sections that were asked for are not there.
+    #[error("no section {}", quoted(names))]
+    SectionsMissing {
+        /// As they were asked for.
+        names: Vec<String>,
+    },
+    /// A section that was to be removed cannot go.
+    #[error("the section {section} cannot be removed: it {reason}")]
+    SectionStays {
+        /// Which.
+        section: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// A symbol that was asked for is defined in a section that leaves.
     #[error("the symbol {symbol:?} is defined in {section}, which does not stay")]
     SymbolLeaves {
@@ -174,6 +191,11 @@ pub enum Error {
         "the slim file would not be right ({0}): the headers contradict each other, or this is a bug in xpost"
     )]
     Broken(Broken),
+}
+
+/// Names for people.
+pub fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }
 
 /// As many as fit on a screen: a list of symbols for another program has thousands.

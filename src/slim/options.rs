@@ -9,6 +9,8 @@ use super::Preset;
 pub struct Options {
     /// Which symbols stay in the slim file.
     pub symbols: Symbols,
+    /// Which sections stay or are dropped.
+    pub sections: Sections,
     /// What to do about a wish that no input has anything for.
     pub absent: Absent,
     /// Where that goes which leaves.
@@ -24,6 +26,15 @@ pub struct Symbols {
     pub keep: Vec<Wish>,
     /// Those that leave.
     pub strip: Vec<Wish>,
+}
+
+/// Which sections stay or are dropped, whatever else would become of them. One that is asked for both ways stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sections {
+    /// Those that stay.
+    pub keep: Vec<Wish>,
+    /// Those that neither file gets; none of them loaded.
+    pub remove: Vec<Wish>,
 }
 
 /// What happens to the symbols of which no wish speaks.

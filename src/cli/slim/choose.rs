@@ -106,11 +106,8 @@ impl SymbolArgs {
         let strip: Vec<_> = self.strip.iter().map(|text| Wish::named("-N", text)).collect();
         // Patterns are always read as such.
         let _ = self.wildcard;
-        for wishes in [&keep, &strip] {
-            if !wishes.is_empty() && wishes.iter().all(|wish| wish.sense == Sense::Spares) {
-                return usage(format!("{} spares nothing: nothing is chosen", show(wishes)));
-            }
-        }
+        refuse_spares_alone(&keep)?;
+        refuse_spares_alone(&strip)?;
         match rest {
             Rest::Leaves if !strip.is_empty() => {
                 let failure = Failure::plain(
@@ -126,6 +123,21 @@ impl SymbolArgs {
             _ => Ok(Symbols { rest, keep, strip }),
         }
     }
+}
+
+/// The wishes that one option was given.
+pub(super) fn wishes(option: &str, texts: &[String]) -> Result<Vec<Wish>, Failure> {
+    let wishes: Vec<_> = texts.iter().map(|text| Wish::named(option, text)).collect();
+    refuse_spares_alone(&wishes)?;
+    Ok(wishes)
+}
+
+fn refuse_spares_alone(wishes: &[Wish]) -> Result<(), Failure> {
+    if !wishes.is_empty() && wishes.iter().all(|wish| wish.sense == Sense::Spares) {
+        let text = format!("{} spares nothing: nothing is chosen", show(wishes));
+        return Err(Failure::plain(Exit::Usage, text));
+    }
+    Ok(())
 }
 
 fn show(wishes: &[Wish]) -> String {

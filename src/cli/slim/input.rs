@@ -12,7 +12,7 @@ use crate::elf::Elf;
 use crate::fs::{self, Mode};
 use crate::inspect::{self, Platform};
 use crate::release::{Staged, companion};
-use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing};
+use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing, quoted};
 
 /// An input with everything that was decided about it.
 pub(super) struct Input<'data> {
@@ -109,7 +109,7 @@ impl<'data> Input<'data> {
         }
         if !self.split.plan.leaves() {
             warnings.push(format!("{path} is slim already: nothing leaves it"));
-        } else if !inspect::has_debug_info(&self.elf) {
+        } else if self.split.plan.sets_aside() && !inspect::has_debug_info(&self.elf) {
             warnings.push(format!(
                 "{path} has no debug information, so the debug file has symbols alone; build with -g \
                  (Rust: debug = true and strip = \"none\", Go: without -ldflags=-s or -w)"
@@ -123,6 +123,10 @@ impl<'data> Input<'data> {
         if !self.split.plan.symbols.missing.is_empty() {
             let missing = describe_missing(&self.split.plan.symbols.missing);
             warnings.push(format!("{path} has no symbol {missing} (--allow-missing)"));
+        }
+        if !self.split.plan.missing_sections.is_empty() {
+            let missing = quoted(&self.split.plan.missing_sections);
+            warnings.push(format!("{path} has no section {missing} (--allow-missing)"));
         }
         for preset in &self.split.plan.symbols.idle {
             warnings.push(format!("{path} has none of the symbols of {preset}"));
@@ -220,7 +224,10 @@ pub(super) fn digest_of(layout: &Layout<'_>) -> Digest {
 fn explain(error: slim::Error, doing: String) -> Failure {
     use slim::Error as E;
     let exit = match &error {
-        E::SymbolsMissing { .. } | E::SymbolLeaves { .. } => Exit::Refused,
+        E::SymbolsMissing { .. }
+        | E::SymbolLeaves { .. }
+        | E::SectionsMissing { .. }
+        | E::SectionStays { .. } => Exit::Refused,
         E::Broken(_) => Exit::Failed,
         _ => Exit::Damaged,
     };
@@ -231,6 +238,10 @@ fn explain(error: slim::Error, doing: String) -> Failure {
         }
         E::SymbolsMissing { .. } => {
             failure.hint("slim the binary as the build made it, before anything stripped it")
+        }
+        E::SectionsMissing { .. } => failure.hint("list the sections: readelf -SW FILE"),
+        E::SectionStays { section, .. } => {
+            failure.hint(format!("spare it where a pattern chose it: -R '!{section}'"))
         }
         E::Object => failure.hint("link it first, and slim the program"),
         E::DebugFile => failure.hint("slim the program itself"),

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::choose;
+use super::choose::{self, wishes};
 use crate::cli::Global;
 use crate::cli::failure::{Exit, Failure};
 use crate::debug::Compression;
 use crate::fs;
 use crate::release;
-use crate::slim::{Leaving, Options};
+use crate::slim::{Leaving, Options, Sections};
 
 /// Slim binaries: strip what is not needed, move the rest into debug files
 ///
@@ -28,6 +28,15 @@ pub(in crate::cli) struct Args {
     pub(super) files: Vec<PathBuf>,
     #[command(flatten)]
     symbols: choose::SymbolArgs,
+    /// Remove this section from both files; never a loaded one
+    ///
+    /// A name, or a pattern where no section has that name; =NAME and !NAME as for -K. It must exist.
+    #[arg(help_heading = "Sections", short = 'R', long = "remove-section", value_name = "NAME")]
+    remove_sections: Vec<String>,
+    /// Keep this section in the slim file, names and patterns as for -R; debug information is in the debug file as well
+    /// (symbol tables: --keep-symtab)
+    #[arg(help_heading = "Sections", long = "keep-section", value_name = "NAME")]
+    keep_sections: Vec<String>,
     /// How debug sections are compressed in the debug file
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Zlib)]
     compress_debug_sections: Form,
@@ -107,6 +116,10 @@ impl Args {
         Ok(Job {
             options: Options {
                 symbols: self.symbols.judge()?,
+                sections: Sections {
+                    keep: wishes("--keep-section", &self.keep_sections)?,
+                    remove: wishes("-R", &self.remove_sections)?,
+                },
                 absent: self.symbols.absent(),
                 leaving,
             },

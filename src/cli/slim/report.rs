@@ -10,7 +10,7 @@ use super::job::Job;
 use crate::cli::ui;
 use crate::digest::Digest;
 use crate::inspect::{self, Platform};
-use crate::slim::{Holds, Layout};
+use crate::slim::{Decision, Holds, Layout};
 
 impl Input<'_> {
     /// What happened, for people.
@@ -35,10 +35,22 @@ impl Input<'_> {
         if choice.keeps_any() {
             let _ = writeln!(text, "  symbols   {} of {} kept", choice.kept.len(), choice.total);
         }
+        let dropped: Vec<_> =
+            self.dropped_by_name().map(|name| ui::safe(&name).into_owned()).collect();
+        if !dropped.is_empty() {
+            let _ = writeln!(text, "  dropped   {}", dropped.join(", "));
+        }
         if job.explain {
             self.explain(&mut text);
         }
         text
+    }
+
+    /// The sections that -R dropped.
+    fn dropped_by_name(&self) -> impl Iterator<Item = String> + '_ {
+        let removed = |decision: &&Decision<'_>| decision.rule == "user-remove";
+        let removed = self.split.plan.decisions.iter().filter(removed);
+        removed.map(|decision| String::from_utf8_lossy(decision.name).into_owned())
     }
 
     fn explain(&self, text: &mut String) {
@@ -102,6 +114,7 @@ impl Input<'_> {
             "target": self.platform.as_ref().map(Platform::target),
             "buildId": self.build_id,
             "loadDigest": inspect::load_digest(&self.elf),
+            "dropped": self.dropped_by_name().collect::<Vec<_>>(),
             "symbols": { "kept": choice.kept.len(), "total": choice.total },
             "sizes": self.split.slim.sizes().into_iter()
                 .map(|(holds, size)| json!({ "holds": self.held(holds), "size": size })).collect::<Vec<_>>(),
