@@ -41,7 +41,7 @@ pub fn split<'data>(
 ) -> Result<Split<'data>, slim::Error> {
     let plan = Plan::new(elf, options)?;
     // From here every section has exactly one fate; nothing below decides.
-    let wanted = plan.leaves() && options.leaving == Leaving::ToDebugFile;
+    let wanted = plan.sets_aside() && options.leaving == Leaving::ToDebugFile;
     let debug = if wanted { Some(layout(elf, &plan, compression)?) } else { None };
     // Decompressed on request, a debug file may be larger than its input.
     if let Some(len) = debug.as_ref().map(Layout::len)

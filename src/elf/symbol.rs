@@ -45,6 +45,11 @@ impl Symbol<'_> {
         self.place == Place::Reserved(elf::SHN_UNDEF.0)
     }
 
+    /// Whether it is code that is called: STT_FUNC, or STT_GNU_IFUNC, whose code chooses the function.
+    pub fn is_function(&self) -> bool {
+        matches!(self.info.0 & 0xf, kind if kind == elf::STT_FUNC.0 || kind == elf::STT_GNU_IFUNC.0)
+    }
+
     /// The name for people.
     pub fn display_name(&self) -> String {
         String::from_utf8_lossy(self.name).into_owned()

@@ -42,11 +42,15 @@ pub(super) fn assemble<'data>(
     let mut assembly = Assembly { elf, plan, layout, places, loaded_end };
     let map = elf.map();
     let indices = Indices::new(plan);
-    let symbols = if plan.rebuilds_symbols() { plan.symbols.kept.as_slice() } else { &[] };
+    let symbols = if plan.rebuilds_symbols() {
+        plan.symbols.symbols().copied().collect()
+    } else {
+        Vec::new()
+    };
     let shared = plan.symbols.table.map(|table| table.names_section) == elf.header().section_names;
     let ids: Vec<_> = plan.in_slim().collect();
     let names = ids.iter().filter_map(|&id| elf.section(id)).map(|section| section.name);
-    let names = Names::new(elf, names.chain(link.map(|_| LINK_NAME)), symbols, shared)?;
+    let names = Names::new(elf, names.chain(link.map(|_| LINK_NAME)), &symbols, shared)?;
     let kept = KeptSymbols::new(elf, plan, &indices, &names);
 
     assembly.loaded_part(&map.spans);

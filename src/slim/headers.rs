@@ -100,7 +100,7 @@ impl KeptSymbols {
         let mut kept =
             Self { entries: Vec::new(), extended: elf.word(0).to_vec(), first_global: 1 };
         encoder.null_symbol(&mut kept.entries);
-        for (symbol, &st_name) in plan.symbols.kept.iter().zip(&names.symbol_offsets) {
+        for (symbol, &st_name) in plan.symbols.symbols().zip(&names.symbol_offsets) {
             let (section, st_shndx) = match symbol.place {
                 Place::Section(SectionId(old)) => (Some(indices.of(old)), elf::SHN_UNDEF),
                 Place::Reserved(index) => (None, elf::SymbolSection(index)),

@@ -6,20 +6,29 @@
 mod assemble;
 mod check;
 mod fate;
+mod find;
 mod frames;
 mod headers;
 mod layout;
+mod near;
 mod options;
+mod pattern;
 mod plan;
+mod preset;
 mod rules;
+mod spell;
 mod symbols;
+mod wished;
 
 pub use check::Broken;
 pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
-pub use options::{Leaving, Options, Symbols};
+pub use options::{
+    Absent, Leaving, Meant, NameRegex, Options, Rest, Sections, Sense, Symbols, Wish,
+};
 pub use plan::Plan;
-pub use symbols::Choice;
+pub use preset::Preset;
+pub use symbols::{Choice, Kept};
 
 use crate::elf::{self, Elf};
 
@@ -136,12 +145,29 @@ pub enum Error {
         section: u32,
     },
     /// Symbols that were asked for are not there.
-    #[error("{}", describe_missing(missing, *has_table))]
+    #[error(
+        "no symbol {}{}", describe_missing(missing),
+        if *has_table { "" } else { ": the input has no symbol table, it was stripped before" }
+    )]
     SymbolsMissing {
         /// Which.
         missing: Vec<Missing>,
         /// Whether the input has any symbols.
         has_table: bool,
+    },
+    /// Sections that were asked for are not there.
+    #[error("no section {}", quoted(names))]
+    SectionsMissing {
+        /// As they were asked for.
+        names: Vec<String>,
+    },
+    /// A section that was to be removed cannot go.
+    #[error("the section {section} cannot be removed: it {reason}")]
+    SectionStays {
+        /// Which.
+        section: String,
+        /// Why.
+        reason: &'static str,
     },
     /// A symbol that was asked for is defined in a section that leaves.
     #[error("the symbol {symbol:?} is defined in {section}, which does not stay")]
@@ -167,18 +193,27 @@ pub enum Error {
     Broken(Broken),
 }
 
-fn describe_missing(missing: &[Missing], has_table: bool) -> String {
+/// Names for people.
+pub fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}
+
+/// As many as fit on a screen: a list of symbols for another program has thousands.
+const NAMED_MISSING: usize = 20;
+
+/// The names with their near misses, for people.
+pub fn describe_missing(missing: &[Missing]) -> String {
     let names: Vec<_> = missing
         .iter()
+        .take(NAMED_MISSING)
         .map(|Missing { name, near }| match near.as_slice() {
             [] => format!("{name:?}"),
             near => format!("{name:?} (did you mean {}?)", near.join(", ")),
         })
         .collect();
     let names = names.join(", ");
-    if has_table {
-        format!("no symbol {names}")
-    } else {
-        format!("no symbol {names}: the input has no symbol table, it was stripped before")
+    match missing.len().saturating_sub(NAMED_MISSING) {
+        0 => names,
+        more => format!("{names} and {more} more"),
     }
 }

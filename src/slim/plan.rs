@@ -6,7 +6,8 @@ use object::elf;
 
 use super::fate::{Decision, Fate};
 use super::symbols::Choice;
-use super::{Error, Leaving, Options, Symbols, rules};
+use super::wished::Wished;
+use super::{Error, Leaving, Options, rules};
 use crate::elf::{Elf, Place, Section, SectionId, overlaps};
 
 /// Everything that is decided about one input.
@@ -18,6 +19,8 @@ pub struct Plan<'data> {
     pub symbols: Choice<'data>,
     /// Stretches of the input with contents that no section and no segment owns; they stay.
     pub unowned: Vec<Range<u64>>,
+    /// Sections that were asked for and are not there, where that is allowed.
+    pub missing_sections: Vec<String>,
     /// The bytes of the input that must not move, sorted.
     pub(super) loaded: Vec<Range<u64>>,
     /// Whether the slim file's symbol table is not the input's.
@@ -29,10 +32,11 @@ impl<'data> Plan<'data> {
     pub fn new(elf: &Elf<'data>, options: &Options) -> Result<Self, Error> {
         refuse(elf)?;
         let loaded = elf.loaded_ranges();
-        let mut symbols = Choice::new(elf, &options.symbols)?;
-        let mut decisions = rules::decide(elf, &symbols, &loaded)?;
-        if options.symbols == Symbols::All && symbols.leave_with(&decisions) {
-            decisions = rules::decide(elf, &symbols, &loaded)?;
+        let mut symbols = Choice::new(elf, options)?;
+        let wished = Wished::new(elf, options, &loaded)?;
+        let mut decisions = rules::decide(elf, &symbols, &loaded, &wished)?;
+        if symbols.leave_with(&decisions) {
+            decisions = rules::decide(elf, &symbols, &loaded, &wished)?;
         }
         if options.leaving == Leaving::Dropped {
             for decision in decisions.iter_mut().filter(|decision| decision.fate == Fate::Debug) {
@@ -41,7 +45,8 @@ impl<'data> Plan<'data> {
         }
         let unowned = elf.map().unowned(elf).map(|span| span.range.clone()).collect();
         let rebuilds_symbols = rebuilds_symbols(elf, &decisions, &symbols);
-        let plan = Self { decisions, symbols, unowned, loaded, rebuilds_symbols };
+        let missing_sections = wished.missing;
+        let plan = Self { decisions, symbols, unowned, missing_sections, loaded, rebuilds_symbols };
         plan.check_places(elf)?;
         plan.check_overlaps(elf)?;
         plan.check_names(elf)?;
@@ -52,6 +57,16 @@ impl<'data> Plan<'data> {
     pub fn leaves(&self) -> bool {
         self.decisions.iter().any(|decision| matches!(decision.fate, Fate::Debug | Fate::Drop))
             || self.rebuilds_symbols()
+    }
+
+    /// Whether a debug file gets anything that the slim file has not.
+    pub fn sets_aside(&self) -> bool {
+        let debug = |decision: &Decision<'_>| match decision.fate {
+            Fate::Debug => true,
+            Fate::Both => decision.rule == "kept-symbols" && !self.symbols.keeps_all(),
+            Fate::Keep | Fate::Drop => false,
+        };
+        self.decisions.iter().any(debug)
     }
 
     /// The fate of a section; sections that do not exist are kept nowhere.
@@ -87,7 +102,7 @@ impl<'data> Plan<'data> {
                 });
             }
         }
-        for symbol in &self.symbols.kept {
+        for symbol in self.symbols.symbols() {
             if let Place::Section(id) = symbol.place
                 && !self.fate(id).is_in_slim()
             {
@@ -151,7 +166,7 @@ fn rebuilds_symbols(elf: &Elf<'_>, decisions: &[Decision<'_>], symbols: &Choice<
     let renumbered = |place: Place| matches!(place, Place::Section(id) if id > first);
     !symbols.keeps_all()
         || elf.header().section_names == Some(table.names_section)
-        || symbols.kept.iter().any(|symbol| renumbered(symbol.place))
+        || symbols.symbols().any(|symbol| renumbered(symbol.place))
 }
 
 /// What cannot be slimmed.

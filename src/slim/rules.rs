@@ -5,6 +5,7 @@ use object::elf;
 use super::fate::{Decision, Fate};
 use super::frames;
 use super::symbols::Choice;
+use super::wished::{Verdict, Wished};
 use crate::elf::{Elf, Error, Section, SectionId, overlaps};
 
 struct Rule {
@@ -29,6 +30,19 @@ const RULES: &[Rule] = &[
     Rule { name: "loaded", applies: |s, _| s.is_loaded(), fate: Fate::Keep },
     // Bytes under a segment stay, so their header stays with them.
     Rule { name: "under-segment", applies: |s, c| c.is_under_segment(s), fate: Fate::Keep },
+    Rule {
+        name: "user-remove",
+        applies: |s, c| c.wished.says(s.id, Verdict::Removed),
+        fate: Fate::Drop,
+    },
+    // Debug information stays in the slim file and is in the debug file as well: a debugger reads all of it from one
+    // file, and half of it from neither.
+    Rule { name: "user-keep", applies: |s, c| c.is_kept(s) && s.is_debug(), fate: Fate::Both },
+    Rule {
+        name: "user-keep",
+        applies: |s, c| c.is_kept(s) && !is_note(s) && !c.is_symbols(s),
+        fate: Fate::Keep,
+    },
     Rule {
         name: "kept-symbols",
         applies: |s, c| c.is_symbols(s) && c.choice.keeps_any(),
@@ -66,6 +80,7 @@ struct Context<'plan, 'data> {
     choice: &'plan Choice<'data>,
     loaded: &'plan [std::ops::Range<u64>],
     unwinds_alone: Option<SectionId>,
+    wished: &'plan Wished,
 }
 
 impl Context<'_, '_> {
@@ -90,6 +105,10 @@ impl Context<'_, '_> {
         })
     }
 
+    fn is_kept(&self, section: &Section<'_>) -> bool {
+        self.wished.says(section.id, Verdict::Kept)
+    }
+
     fn is_under_segment(&self, section: &Section<'_>) -> bool {
         section.has_contents() && overlaps(&section.range(), self.loaded) == Some(true)
     }
@@ -110,8 +129,10 @@ pub(super) fn decide<'data>(
     elf: &Elf<'data>,
     choice: &Choice<'data>,
     loaded: &[std::ops::Range<u64>],
+    wished: &Wished,
 ) -> Result<Vec<Decision<'data>>, Error> {
-    let context = Context { elf, choice, loaded, unwinds_alone: frames::unwinds_alone(elf)? };
+    let context =
+        Context { elf, choice, loaded, unwinds_alone: frames::unwinds_alone(elf)?, wished };
     let mut decisions: Vec<_> = elf
         .sections()
         .iter()

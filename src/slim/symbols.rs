@@ -1,11 +1,17 @@
-//! Which symbols stay, and what to say about a name that is not there.
+//! Which symbols stay.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use object::elf;
 
-use super::{Decision, Error, Missing, Symbols};
+use super::find::{self, Hits, Scope};
+use super::near::near;
+use super::{Absent, Decision, Error, Meant, Missing, Options, Rest, Sense, Symbols, Wish};
 use crate::elf::{Elf, Place, Symbol, SymbolTable};
+
+/// A name that nobody has is likely a slip of the finger, thousands are the wrong file: near misses cost a look at
+/// every symbol.
+const NEAR_MISSES: usize = 8;
 
 /// The symbols of an input, and those of them that stay in the slim file.
 #[derive(Debug, Clone)]
@@ -13,42 +19,94 @@ pub struct Choice<'data> {
     /// The input's symbol table, if any.
     pub table: Option<SymbolTable<'data>>,
     /// The symbols that stay, in the table's order.
-    pub kept: Vec<Symbol<'data>>,
+    pub kept: Vec<Kept<'data>>,
     /// How many symbols the input has, the null symbol aside.
     pub total: u64,
+    /// What was asked for and is not there, where that is allowed.
+    pub missing: Vec<Missing>,
+    /// The presets that found nothing, as they were asked for.
+    pub idle: Vec<String>,
+    /// The option behind each symbol that stays; [`Kept`] points here, for there may be a million.
+    rules: Vec<String>,
+}
+
+/// A symbol that stays.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<'data> {
+    /// The symbol.
+    pub symbol: Symbol<'data>,
+    rule: usize,
+    scope: Scope,
 }
 
 impl<'data> Choice<'data> {
-    /// Finds the symbols that were asked for. A name that is not there is an error that lists near misses.
-    pub(super) fn new(elf: &Elf<'data>, symbols: &Symbols) -> Result<Self, Error> {
+    /// Finds the symbols that were asked for. A wish for what is not there is an error that lists near misses.
+    pub(super) fn new(elf: &Elf<'data>, options: &Options) -> Result<Self, Error> {
         let table = elf.symbols(elf::SHT_SYMTAB)?;
-        let all = || table.iter().flat_map(|table| table.iter());
-        let kept: Vec<_> = match symbols {
-            Symbols::All => all().collect(),
-            Symbols::Named(names) => {
-                // Nameless symbols stand for sections; nobody asks for one of those.
-                let wanted: HashSet<&[u8]> =
-                    names.iter().map(String::as_bytes).filter(|name| !name.is_empty()).collect();
-                let kept: Vec<_> = all().filter(|symbol| wanted.contains(symbol.name)).collect();
-                missing(elf, names, &kept, table.as_ref())?;
-                kept
+        let Symbols { rest, keep, strip } = &options.symbols;
+        let to_keep = find::find(table.as_ref(), keep);
+        let to_strip = find::find(table.as_ref(), strip);
+        let missing = missing(elf, table.as_ref(), to_keep.iter().chain(&to_strip))?;
+        if !missing.is_empty() && options.absent == Absent::Refused {
+            let has_table = table.is_some_and(|table| !table.is_empty());
+            return Err(Error::SymbolsMissing { missing, has_table });
+        }
+        let total = table.map_or(0, |table| table.len().saturating_sub(1));
+        let is_idle = |hits: &&Hits<'_>| {
+            hits.positions.is_empty() && matches!(hits.wish.meant, Meant::Needed(_))
+        };
+        let idle = to_keep.iter().filter(is_idle).map(|hits| hits.wish.to_string()).collect();
+        let mut rules = Vec::new();
+        let rest = match rest {
+            Rest::Leaves => None,
+            Rest::Stays(option) => {
+                rules.push((*option).to_owned());
+                Some((0, Scope::Among))
             }
         };
-        let total = table.map_or(0, |table| table.len().saturating_sub(1));
-        Ok(Self { table, kept, total })
+        let mut verdicts = vec![rest; total as usize];
+        let mut judge = |position: usize, verdict| {
+            if let Some(old) = verdicts.get_mut(position) {
+                *old = verdict;
+            }
+        };
+        for (position, _) in chosen(&to_strip) {
+            judge(position, None);
+        }
+        for (position, hits) in chosen(&to_keep) {
+            let rule = rules.len() + hits;
+            judge(position, to_keep.get(hits).map(|hits| (rule, hits.scope)));
+        }
+        rules.extend(to_keep.iter().map(|hits| hits.wish.to_string()));
+        // From here each symbol stays or leaves.
+        let symbols = table.iter().flat_map(|table| table.iter());
+        let kept = symbols.zip(verdicts).filter_map(|(symbol, verdict)| {
+            verdict.map(|(rule, scope)| Kept { symbol, rule, scope })
+        });
+        Ok(Self { kept: kept.collect(), table, total, missing, idle, rules })
     }
 
     /// Lets the symbols go that are defined in sections that leave, as the nameless symbols of debug sections
-    /// are. Says whether there were any.
+    /// are, unless they were asked for by name. Says whether there were any.
     pub(super) fn leave_with(&mut self, decisions: &[Decision<'_>]) -> bool {
         let before = self.kept.len();
-        self.kept.retain(|symbol| match symbol.place {
-            Place::Section(id) => {
+        self.kept.retain(|kept| match kept.symbol.place {
+            Place::Section(id) if kept.scope == Scope::Among => {
                 decisions.get(id.index()).is_some_and(|decision| decision.fate.is_in_slim())
             }
-            Place::Reserved(_) => true,
+            _ => true,
         });
         self.kept.len() != before
+    }
+
+    /// The symbols that stay, in the table's order.
+    pub fn symbols(&self) -> impl Iterator<Item = &Symbol<'data>> + '_ {
+        self.kept.iter().map(|kept| &kept.symbol)
+    }
+
+    /// Why a symbol stays: the option, and what it was given.
+    pub fn rule(&self, kept: &Kept<'_>) -> &str {
+        self.rules.get(kept.rule).map_or("", String::as_str)
     }
 
     /// Whether any symbol stays.
@@ -62,111 +120,44 @@ impl<'data> Choice<'data> {
     }
 }
 
-fn missing(
+/// The symbols that wishes choose and none spares, each with the first wish that chose it.
+fn chosen(hits: &[Hits<'_>]) -> BTreeMap<usize, usize> {
+    let of = |sense| {
+        let hits = hits.iter().enumerate().filter(move |(_, hits)| hits.wish.sense == sense);
+        hits.flat_map(|(index, hits)| hits.positions.iter().map(move |&position| (position, index)))
+    };
+    let mut chosen = BTreeMap::new();
+    for (position, index) in of(Sense::Chooses) {
+        chosen.entry(position).or_insert(index);
+    }
+    for (position, _) in of(Sense::Spares) {
+        chosen.remove(&position);
+    }
+    chosen
+}
+
+/// The wishes that nothing was found for.
+fn missing<'wish>(
     elf: &Elf<'_>,
-    names: &[String],
-    kept: &[Symbol<'_>],
     table: Option<&SymbolTable<'_>>,
-) -> Result<(), Error> {
-    let found: HashSet<&[u8]> = kept.iter().map(|symbol| symbol.name).collect();
-    let absent = |name: &&String| !found.contains(name.as_bytes());
-    if !names.iter().any(|name| absent(&name)) {
-        return Ok(());
+    hits: impl Iterator<Item = &'wish Hits<'wish>>,
+) -> Result<Vec<Missing>, Error> {
+    let absent = hits.filter(|hits| hits.positions.is_empty()).map(|hits| hits.wish);
+    let absent: Vec<&Wish> = absent.collect();
+    if absent.is_empty() {
+        return Ok(Vec::new());
     }
     // What is in .dynsym is loaded and stays in any case.
-    let dynamic = elf.symbols(elf::SHT_DYNSYM)?;
-    let loaded: HashSet<&[u8]> =
-        dynamic.iter().flat_map(|table| table.iter()).map(|symbol| symbol.name).collect();
-    let missing: Vec<_> = names
-        .iter()
-        .filter(absent)
-        .filter(|name| !loaded.contains(name.as_bytes()))
-        .map(|name| Missing {
-            name: name.clone(),
-            near: table.map(|table| near(table, name)).unwrap_or_default(),
-        })
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::SymbolsMissing { missing, has_table: table.is_some_and(|table| !table.is_empty()) })
-}
-
-/// Up to three names that the user may have meant, the nearest first.
-fn near(table: &SymbolTable<'_>, name: &str) -> Vec<String> {
-    let mut candidates: Vec<(usize, String)> = table
-        .iter()
-        .filter(|symbol| {
-            !symbol.is_undefined() && !symbol.name.is_empty() && symbol.name.len() < 200
-        })
-        .filter_map(|symbol| {
-            let candidate = symbol.display_name();
-            distance(name, &candidate).map(|distance| (distance, candidate))
-        })
-        .collect();
-    candidates.sort();
-    candidates.dedup();
-    candidates.into_iter().take(3).map(|(_, candidate)| candidate).collect()
-}
-
-/// How far a symbol is from what was typed; `None` where nobody would have meant it.
-fn distance(typed: &str, symbol: &str) -> Option<usize> {
-    if symbol.eq_ignore_ascii_case(typed) {
-        return Some(0);
-    }
-    // Go's `main.main` for `main`: the last part of a qualified name.
-    if symbol.rsplit(['.', ':']).next() == Some(typed) && symbol.starts_with(typed) {
-        return Some(1);
-    }
-    if is_swapped(typed.as_bytes(), symbol.as_bytes()) {
-        return Some(2);
-    }
-    let bound = (typed.len() / 3).clamp(1, 3);
-    let edits = edit_distance(typed.as_bytes(), symbol.as_bytes(), bound)?;
-    Some(edits + 1)
-}
-
-/// Whether two neighbours changed places: `mian` for `main`.
-fn is_swapped(left: &[u8], right: &[u8]) -> bool {
-    let same = left.iter().zip(right).take_while(|(left, right)| left == right).count();
-    match (left.get(same..), right.get(same..)) {
-        (Some([a, b, left @ ..]), Some([c, d, right @ ..])) => (a, b, left) == (d, c, right),
-        _ => false,
-    }
-}
-
-/// The Levenshtein distance, where it is at most `bound`.
-fn edit_distance(left: &[u8], right: &[u8], bound: usize) -> Option<usize> {
-    if left.len().abs_diff(right.len()) > bound {
-        return None;
-    }
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, &byte) in left.iter().enumerate() {
-        let mut diagonal = index;
-        let mut before = index + 1;
-        for (cell, &other) in row.iter_mut().skip(1).zip(right) {
-            let here = (diagonal + usize::from(byte != other)).min(before + 1).min(*cell + 1);
-            diagonal = std::mem::replace(cell, here);
-            before = here;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = index + 1;
-        }
-    }
-    row.last().copied().filter(|&edits| edits <= bound)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn near_misses_are_what_people_meant() {
-        assert_eq!(distance("main", "main.main"), Some(1));
-        assert_eq!(distance("Main", "main"), Some(0));
-        assert_eq!(distance("handler", "handlr"), Some(2));
-        assert_eq!(distance("mian", "main"), Some(2));
-        assert_eq!(distance("main", "domain.other"), None);
-        assert_eq!(distance("main", "printf"), None);
-    }
+    let loaded = find::find(elf.symbols(elf::SHT_DYNSYM)?.as_ref(), absent);
+    let absent = loaded.iter().filter(|hits| hits.positions.is_empty()).map(|hits| hits.wish);
+    // Which symbols a preset finds depends on toolchains and their versions: that is told, and no error.
+    let absent = absent.filter(|wish| !matches!(wish.meant, Meant::Needed(_)));
+    let missing = absent.enumerate().map(|(index, wish)| Missing {
+        name: wish.text.clone(),
+        near: match table.filter(|_| index < NEAR_MISSES) {
+            Some(table) => near(table, wish),
+            None => Vec::new(),
+        },
+    });
+    Ok(missing.collect())
 }

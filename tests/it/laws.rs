@@ -41,7 +41,8 @@ fn outputs(xpost: &Xpost) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn every_binary_is_split_within_the_laws() {
     for (name, path) in inputs() {
-        for flags in [&[][..], &["-K", symbol(&name)], &["-g"]] {
+        let one = symbol(&name);
+        for flags in [&[][..], &["-K", one], &["-g"], &["--keep-symtab", "-N", one]] {
             let xpost = with_input(&path);
             xpost.run([&["slim", "-o", "slim"], flags, &["app"]].concat()).succeeds();
             let (input, slim) = (xpost.read("app"), xpost.read("slim"));

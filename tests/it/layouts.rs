@@ -5,10 +5,10 @@ use object::{Endianness, pod};
 use xpost::debug::Compression;
 use xpost::elf::{Elf, SectionId};
 use xpost::inspect::{Libc, Platform};
-use xpost::slim::{Error, Options, Symbols};
+use xpost::slim::{Error, Options, Rest};
 
 use crate::support::elf::{At, Builder, Cover, Symbol, note, section, symbol};
-use crate::support::law::{Halves, keeping, split, symbols, try_split};
+use crate::support::law::{Halves, keeping, keeping_all, split, symbols, try_split};
 
 fn plain(builder: &Builder) -> Halves {
     split(&builder.build(), &Options::default(), Compression::Zlib)
@@ -128,18 +128,15 @@ fn loaded_relocations_of_a_static_program_link_to_no_table_or_to_the_kept_one() 
 fn one_string_table_for_sections_and_symbols_keeps_both() {
     let mut builder = Builder::usual();
     builder.names = ".strtab";
-    for options in [
-        Options::default(),
-        keeping(&["main"]),
-        keeping(&["main", "helper"]),
-        Options { symbols: Symbols::All, ..Options::default() },
-    ] {
+    for options in
+        [Options::default(), keeping(&["main"]), keeping(&["main", "helper"]), keeping_all()]
+    {
         let halves = split(&builder.build(), &options, Compression::Zlib);
         let slim = Elf::parse(&halves.slim).unwrap();
         let kept = symbols(&slim).len();
-        let expected = match options.symbols {
-            Symbols::All => 2,
-            Symbols::Named(names) => names.len(),
+        let expected = match options.symbols.rest {
+            Rest::Stays(_) => 2,
+            Rest::Leaves => options.symbols.keep.len(),
         };
         assert_eq!(kept, expected);
         assert_eq!(slim.sections().iter().filter(|s| s.kind == elf::SHT_STRTAB).count(), 1);
@@ -151,7 +148,7 @@ fn all_symbols_stay_true_when_sections_before_theirs_leave() {
     let mut builder = Builder::usual();
     builder.sections.push(section("users.data", [1; 8]));
     builder.symbols.push(symbol("users_symbol", "users.data"));
-    let options = Options { symbols: Symbols::All, ..Options::default() };
+    let options = keeping_all();
     let halves = split(&builder.build(), &options, Compression::Zlib);
     let kept = symbols(&Elf::parse(&halves.slim).unwrap());
     assert_eq!(kept.len(), 3);
@@ -163,7 +160,7 @@ fn symbols_of_debug_sections_leave_with_these_where_all_others_stay() {
     let mut builder = Builder::usual();
     let of_sections = [".text", ".comment", ".debug_info"].map(Symbol::of_section);
     builder.symbols.splice(0..0, of_sections);
-    let options = Options { symbols: Symbols::All, ..Options::default() };
+    let options = keeping_all();
     let halves = split(&builder.build(), &options, Compression::Zlib);
     let kept = symbols(&Elf::parse(&halves.slim).unwrap());
     let places: Vec<_> = kept.iter().map(|symbol| symbol.5.clone().unwrap()).collect();

@@ -21,6 +21,8 @@ mod readme;
 mod refusals;
 mod registries;
 mod road;
+mod sections;
 mod slim;
 mod support;
+mod symbols;
 mod tidy;

@@ -12,7 +12,7 @@ use crate::elf::Elf;
 use crate::fs::{self, Mode};
 use crate::inspect::{self, Platform};
 use crate::release::{Staged, companion};
-use crate::slim::{self, DebugLink, Layout, Leaving};
+use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing, quoted};
 
 /// An input with everything that was decided about it.
 pub(super) struct Input<'data> {
@@ -112,7 +112,7 @@ impl<'data> Input<'data> {
         }
         if !self.split.plan.leaves() {
             warnings.push(format!("{path} is slim already: nothing leaves it"));
-        } else if !inspect::has_debug_info(&self.elf) {
+        } else if self.split.plan.sets_aside() && !inspect::has_debug_info(&self.elf) {
             warnings.push(format!(
                 "{path} has no debug information, so the debug file has symbols alone; build with -g \
                  (Rust: debug = true and strip = \"none\", Go: without -ldflags=-s or -w)"
@@ -122,6 +122,17 @@ impl<'data> Input<'data> {
             warnings.push(format!(
                 "{path}: what leaves is dropped, there will be no debug file (--no-debug-file)"
             ));
+        }
+        if !self.split.plan.symbols.missing.is_empty() {
+            let missing = describe_missing(&self.split.plan.symbols.missing);
+            warnings.push(format!("{path} has no symbol {missing} (--allow-missing)"));
+        }
+        if !self.split.plan.missing_sections.is_empty() {
+            let missing = quoted(&self.split.plan.missing_sections);
+            warnings.push(format!("{path} has no section {missing} (--allow-missing)"));
+        }
+        for preset in &self.split.plan.symbols.idle {
+            warnings.push(format!("{path} has none of the symbols of {preset}"));
         }
         for range in &self.split.plan.unowned {
             let size = ui::size(range.end - range.start);
@@ -226,15 +237,24 @@ pub(super) fn digest_of(layout: &Layout<'_>) -> Digest {
 fn explain(error: slim::Error, doing: String) -> Failure {
     use slim::Error as E;
     let exit = match &error {
-        E::SymbolsMissing { .. } | E::SymbolLeaves { .. } => Exit::Refused,
+        E::SymbolsMissing { .. }
+        | E::SymbolLeaves { .. }
+        | E::SectionsMissing { .. }
+        | E::SectionStays { .. } => Exit::Refused,
         E::Broken(_) => Exit::Failed,
         _ => Exit::Damaged,
     };
     let failure = Failure::new(exit, doing, &error);
     match &error {
-        E::SymbolsMissing { has_table: true, .. } => failure.hint("list the symbols: nm FILE"),
+        E::SymbolsMissing { has_table: true, .. } => {
+            failure.hint("list the symbols: nm FILE; where they may be absent: --allow-missing")
+        }
         E::SymbolsMissing { .. } => {
             failure.hint("slim the binary as the build made it, before anything stripped it")
+        }
+        E::SectionsMissing { .. } => failure.hint("list the sections: readelf -SW FILE"),
+        E::SectionStays { section, .. } => {
+            failure.hint(format!("spare it where a pattern chose it: -R '!{section}'"))
         }
         E::Object => failure.hint("link it first, and slim the program"),
         E::DebugFile => failure.hint("slim the program itself"),

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::choose::{self, wishes};
 use crate::cli::Global;
 use crate::cli::failure::{Exit, Failure};
 use crate::debug::Compression;
 use crate::fs;
 use crate::release;
-use crate::slim::{Leaving, Options, Symbols};
+use crate::slim::{Leaving, Options, Sections};
 
 /// Slim binaries: strip what is not needed, move the rest into debug files
 ///
@@ -25,15 +26,17 @@ pub(in crate::cli) struct Args {
     /// Linked ELF programs and shared libraries
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// Keep this symbol in the slim file; it must exist
-    #[arg(short = 'K', long = "keep-symbol", value_name = "NAME")]
-    keep_symbols: Vec<String>,
-    /// Keep all symbols; only debug information leaves
-    #[arg(short = 'g', long, conflicts_with_all = ["keep_symbols", "strip_all"])]
-    strip_debug: bool,
-    /// Remove all symbols but those kept (the default)
-    #[arg(short = 's', long)]
-    strip_all: bool,
+    #[command(flatten)]
+    symbols: choose::SymbolArgs,
+    /// Remove this section from both files; never a loaded one
+    ///
+    /// A name, or a pattern where no section has that name; =NAME and !NAME as for -K. It must exist.
+    #[arg(help_heading = "Sections", short = 'R', long = "remove-section", value_name = "NAME")]
+    remove_sections: Vec<String>,
+    /// Keep this section in the slim file, names and patterns as for -R; debug information is in the debug file as well
+    /// (symbol tables: --keep-symtab)
+    #[arg(help_heading = "Sections", long = "keep-section", value_name = "NAME")]
+    keep_sections: Vec<String>,
     /// How debug sections are compressed in the debug file
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Zlib)]
     compress_debug_sections: Form,
@@ -100,10 +103,6 @@ impl Args {
         {
             return Err(usage("--build-id-tree cannot be inside the release directory"));
         }
-        let symbols = match self.strip_debug {
-            true => Symbols::All,
-            false => Symbols::Named(self.keep_symbols.clone()),
-        };
         let leaving = if self.no_debug_file { Leaving::Dropped } else { Leaving::ToDebugFile };
         let to = match &self.output {
             Some(slim) => {
@@ -115,7 +114,15 @@ impl Args {
             None => To::Release { root, name: self.name.clone() },
         };
         Ok(Job {
-            options: Options { symbols, leaving },
+            options: Options {
+                symbols: self.symbols.judge()?,
+                sections: Sections {
+                    keep: wishes("--keep-section", &self.keep_sections)?,
+                    remove: wishes("-R", &self.remove_sections)?,
+                },
+                absent: self.symbols.absent(),
+                leaving,
+            },
             compression: match self.compress_debug_sections {
                 Form::Zlib => Compression::Zlib,
                 Form::Zstd => Compression::Zstd,

@@ -1,5 +1,6 @@
 //! `xpost slim`: split binaries into slim files and debug files.
 
+mod choose;
 mod input;
 mod job;
 mod report;

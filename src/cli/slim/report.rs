@@ -10,7 +10,7 @@ use super::job::Job;
 use crate::cli::ui;
 use crate::digest::Digest;
 use crate::inspect::{self, Platform};
-use crate::slim::{Holds, Layout};
+use crate::slim::{Decision, Holds, Layout};
 
 impl Input<'_> {
     /// What happened, for people.
@@ -35,10 +35,22 @@ impl Input<'_> {
         if choice.keeps_any() {
             let _ = writeln!(text, "  symbols   {} of {} kept", choice.kept.len(), choice.total);
         }
+        let dropped: Vec<_> =
+            self.dropped_by_name().map(|name| ui::safe(&name).into_owned()).collect();
+        if !dropped.is_empty() {
+            let _ = writeln!(text, "  dropped   {}", dropped.join(", "));
+        }
         if job.explain {
             self.explain(&mut text);
         }
         text
+    }
+
+    /// The sections that -R dropped.
+    fn dropped_by_name(&self) -> impl Iterator<Item = String> + '_ {
+        let removed = |decision: &&Decision<'_>| decision.rule == "user-remove";
+        let removed = self.split.plan.decisions.iter().filter(removed);
+        removed.map(|decision| String::from_utf8_lossy(decision.name).into_owned())
     }
 
     fn explain(&self, text: &mut String) {
@@ -53,17 +65,14 @@ impl Input<'_> {
             let _ =
                 writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
         }
-        for symbol in &self.split.plan.symbols.kept {
-            let rule = if self.split.plan.symbols.keeps_all() {
-                "all symbols stay"
-            } else {
-                "asked for by name"
-            };
+        let choice = &self.split.plan.symbols;
+        for kept in &choice.kept {
             let _ = writeln!(
                 text,
-                "  symbol {:<21} keep   {:>12}  {rule}",
-                ui::safe(&symbol.display_name()),
-                symbol.size
+                "  symbol {:<21} keep   {:>12}  {}",
+                ui::safe(&kept.symbol.display_name()),
+                kept.symbol.size,
+                ui::safe(choice.rule(kept))
             );
         }
         let _ = writeln!(text, "  {:<35} {:>12}", "the slim file holds", "bytes");
@@ -105,6 +114,7 @@ impl Input<'_> {
             "target": self.platform.as_ref().map(Platform::target),
             "buildId": self.build_id,
             "loadDigest": inspect::load_digest(&self.elf),
+            "dropped": self.dropped_by_name().collect::<Vec<_>>(),
             "symbols": { "kept": choice.kept.len(), "total": choice.total },
             "sizes": self.split.slim.sizes().into_iter()
                 .map(|(holds, size)| json!({ "holds": self.held(holds), "size": size })).collect::<Vec<_>>(),
@@ -118,6 +128,10 @@ impl Input<'_> {
                 json!({ "name": name, "fate": decision.fate.word(), "rule": decision.rule })
             });
             map.insert("sections".to_owned(), sections.collect());
+            let kept = choice.kept.iter().map(
+                |kept| json!({ "name": kept.symbol.display_name(), "rule": choice.rule(kept) }),
+            );
+            map.insert("keptSymbols".to_owned(), kept.collect());
         }
         receipt
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use object::elf;
 use xpost::debug::{self, Compression, Split};
 use xpost::elf::{Elf, Place, Section, Symbol};
-use xpost::slim::{self, DebugLink, Leaving, Options, Symbols};
+use xpost::slim::{self, DebugLink, Options, Rest, Symbols, Wish};
 
 /// An input and what came of it.
 pub struct Halves {
@@ -18,8 +18,17 @@ pub struct Halves {
 
 /// Options that keep these symbols.
 pub fn keeping(names: &[&str]) -> Options {
-    let names = names.iter().map(|&name| name.to_owned()).collect();
-    Options { symbols: Symbols::Named(names), leaving: Leaving::ToDebugFile }
+    let wish = |&name: &&str| Wish::named("-K", name);
+    let keep = names.iter().map(wish).collect();
+    Options { symbols: Symbols { keep, ..Symbols::default() }, ..Options::default() }
+}
+
+/// Options that keep all symbols.
+pub fn keeping_all() -> Options {
+    Options {
+        symbols: Symbols { rest: Rest::Stays("-g"), ..Symbols::default() },
+        ..Options::default()
+    }
 }
 
 /// Splits with the library and holds the outcome against the laws.
@@ -50,6 +59,11 @@ pub fn try_split(
 
 /// Panics where a law is broken.
 pub fn hold(halves: &Halves) {
+    hold_without(halves, &[]);
+}
+
+/// Panics where a law is broken, if these sections were dropped because the user said so.
+pub fn hold_without(halves: &Halves, dropped: &[&str]) {
     let input = Elf::parse(&halves.input).unwrap();
     let slim = Elf::parse(&halves.slim).expect("the slim file parses");
     loaded_bytes_are_equal(&input, &slim);
@@ -85,7 +99,7 @@ pub fn hold(halves: &Halves) {
     };
     let debug = Elf::parse(bytes).expect("the debug file parses");
     debug_headers_hold(&input, &debug);
-    nothing_is_lost(&input, &slim, &debug);
+    nothing_is_lost(&input, &slim, &debug, dropped);
     assert_eq!(xpost::inspect::build_id(&debug), xpost::inspect::build_id(&input));
     let link = DebugLink::of(&slim).expect("a link to the debug file");
     assert_eq!(link.crc, crc32fast::hash(bytes), "the link's checksum is that of the debug file");
@@ -215,11 +229,16 @@ fn debug_headers_hold(input: &Elf<'_>, debug: &Elf<'_>) {
 }
 
 /// Every section of the input is in one of the files with its contents, and nothing made it larger.
-fn nothing_is_lost(input: &Elf<'_>, slim: &Elf<'_>, debug: &Elf<'_>) {
+fn nothing_is_lost(input: &Elf<'_>, slim: &Elf<'_>, debug: &Elf<'_>, dropped: &[&str]) {
     let kept: HashSet<_> =
         slim.sections().iter().map(|section| (section.name, section.data)).collect();
     for (old, set_aside) in input.sections().iter().zip(debug.sections()).skip(1) {
         if !old.has_contents() || input.header().section_names == Some(old.id) {
+            continue;
+        }
+        if dropped.iter().any(|name| name.as_bytes() == old.name) {
+            let left = kept.iter().any(|(name, _)| *name == old.name) || set_aside.has_contents();
+            assert!(!left, "{old:?} was dropped");
             continue;
         }
         if set_aside.has_contents() {
