@@ -115,6 +115,13 @@ impl<'data> SymbolTable<'data> {
         Ok(table)
     }
 
+    /// Whether a section is part of the table: the symbols, their names, or their extended section indices.
+    pub fn holds(&self, section: SectionId) -> bool {
+        section == self.section
+            || section == self.names_section
+            || Some(section) == self.extended_section
+    }
+
     /// The number of symbols, the null symbol included.
     pub fn len(&self) -> u64 {
         self.entries.len() as u64 / self.entry_size()

@@ -77,16 +77,8 @@ pub(super) fn assemble<'data>(
 impl<'data> Assembly<'_, 'data> {
     /// Whether the output has a section's contents as they are in the input.
     fn copies(&self, id: SectionId) -> bool {
-        let made_anew = self.elf.header().section_names == Some(id) || self.rebuilds(id);
+        let made_anew = self.elf.header().section_names == Some(id) || self.plan.rebuilds(id);
         self.plan.fate(id).is_in_slim() && !made_anew
-    }
-
-    /// Whether the section belongs to a symbol table that is made anew.
-    fn rebuilds(&self, id: SectionId) -> bool {
-        let of_table = self.plan.symbols.table.is_some_and(|table| {
-            id == table.section || id == table.names_section || Some(id) == table.extended_section
-        });
-        of_table && self.plan.rebuilds_symbols()
     }
 
     /// Copies everything up to the last loaded byte, with zeros where something between segments left.
@@ -164,13 +156,15 @@ impl<'data> Assembly<'_, 'data> {
     ) -> Piece<'data> {
         let id = Some(section.id);
         match &self.plan.symbols.table {
-            Some(table) if self.rebuilds(section.id) => Piece::Made(if id == Some(table.section) {
-                kept.entries.clone()
-            } else if id == table.extended_section {
-                kept.extended.clone()
-            } else {
-                names.symbols.clone()
-            }),
+            Some(table) if self.plan.rebuilds(section.id) => {
+                Piece::Made(if id == Some(table.section) {
+                    kept.entries.clone()
+                } else if id == table.extended_section {
+                    kept.extended.clone()
+                } else {
+                    names.symbols.clone()
+                })
+            }
             _ => Piece::Copied(section.data),
         }
     }
@@ -213,7 +207,7 @@ impl<'data> Assembly<'_, 'data> {
                 // Readers check offsets even of sections without contents.
                 None => row.sh_offset = section.offset.min(self.loaded_end),
             }
-            if self.rebuilds(section.id) && section.kind == elf::SHT_SYMTAB {
+            if self.plan.rebuilds(section.id) && section.kind == elf::SHT_SYMTAB {
                 row.sh_info = kept.first_global;
             }
             rows.push(row);

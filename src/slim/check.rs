@@ -82,20 +82,12 @@ fn sections(elf: &Elf<'_>, plan: &Plan<'_>, slim: &Elf<'_>) -> Result<(), Broken
     for old in plan.in_slim().filter_map(|id| elf.section(id)) {
         let broken = || Broken::Section(old.display_name());
         let new = found.next().ok_or_else(broken)?;
-        let made_anew = elf.header().section_names == Some(old.id)
-            || plan.rebuilds_symbols()
-                && plan.symbols.table.is_some_and(|table| {
-                    old.id == table.section
-                        || old.id == table.names_section
-                        || Some(old.id) == table.extended_section
-                });
+        let made_anew = elf.header().section_names == Some(old.id) || plan.rebuilds(old.id);
         let same_header = (new.name, new.kind, new.flags, new.address, new.align, new.entry_size)
             == (old.name, old.kind, old.flags, old.address, old.align, old.entry_size);
         let same_place = !old.is_loaded() || !old.has_contents() || new.offset == old.offset;
-        // A section over the ELF header differs where that may, which was looked at above.
-        let over_header = old.range().start < elf.header_size();
-        let same_bytes = over_header || new.data == old.data;
-        let same_bytes = made_anew || same_bytes && (new.size == old.size || old.id.0 == 0);
+        let same_bytes =
+            made_anew || new.data == old.data && (new.size == old.size || old.id.0 == 0);
         if !same_header || !same_place || !same_bytes {
             return Err(broken());
         }

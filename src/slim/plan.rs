@@ -80,6 +80,11 @@ impl<'data> Plan<'data> {
         self.rebuilds_symbols
     }
 
+    /// Whether a section belongs to a symbol table that the slim file gets anew.
+    pub(super) fn rebuilds(&self, section: SectionId) -> bool {
+        self.rebuilds_symbols && self.symbols.table.is_some_and(|table| table.holds(section))
+    }
+
     /// The sections of the slim file, in the order of its section headers.
     pub fn in_slim(&self) -> impl Iterator<Item = SectionId> + '_ {
         self.decisions

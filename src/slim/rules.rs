@@ -98,10 +98,7 @@ impl Context<'_, '_> {
                             || !section.is_loaded() && !self.is_under_segment(section))
                 })
             };
-            movable(table.section)
-                && movable(table.names_section)
-                && [Some(table.section), Some(table.names_section), table.extended_section]
-                    .contains(&Some(section.id))
+            movable(table.section) && movable(table.names_section) && table.holds(section.id)
         })
     }
 

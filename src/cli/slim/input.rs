@@ -157,10 +157,10 @@ impl<'data> Input<'data> {
     /// Writes the outputs, without their names yet.
     pub(super) fn stage(&self, job: &Job, staged: &mut Staged) -> Result<(), Failure> {
         let slim = &self.split.slim;
-        let unchanged =
-            fs::digest(&self.slim_path).is_ok_and(|(digest, _)| digest == digest_of(slim));
+        let is_there =
+            || fs::digest(&self.slim_path).is_ok_and(|(digest, _)| digest == digest_of(slim));
         if let To::Release { root, .. } = &job.to
-            && !unchanged
+            && !is_there()
             && let (Some(platform), Some(name)) = (&self.platform, self.slim_path.file_name())
         {
             let name = name.to_string_lossy();
