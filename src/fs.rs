@@ -134,10 +134,27 @@ pub fn same_file(left: &Path, right: &Path) -> bool {
     resolve(left) == resolve(right)
 }
 
-/// The directories above a path that are not there yet, the lowest first.
-pub fn missing_dirs(path: &Path) -> Vec<PathBuf> {
-    let above = path.ancestors().skip(1).take_while(|above| *above != Path::new(""));
-    above.take_while(|above| !exists(above)).map(Path::to_owned).collect()
+/// Directories that are to be made for outputs. When this is dropped, those that are empty go again: a run that
+/// failed leaves none behind.
+#[derive(Debug, Default)]
+pub struct NewDirs(Vec<PathBuf>);
+
+impl NewDirs {
+    /// Notes those above a path that are not there yet.
+    pub fn above(&mut self, path: &Path) {
+        let above = path.ancestors().skip(1).take_while(|above| *above != Path::new(""));
+        let missing = above.take_while(|above| !exists(above)).map(Path::to_owned);
+        // Each before those above it.
+        self.0.splice(0..0, missing);
+    }
+}
+
+impl Drop for NewDirs {
+    fn drop(&mut self) {
+        for directory in &self.0 {
+            let _ = fs::remove_dir(directory);
+        }
+    }
 }
 
 /// Makes a directory and those above it.
@@ -152,11 +169,6 @@ pub fn remove(path: &Path) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(at("remove", path)(error)),
     }
-}
-
-/// Removes a directory that is empty; one that is not stays.
-pub fn remove_empty_dir(path: &Path) {
-    let _ = fs::remove_dir(path);
 }
 
 /// The mode of a file, for an output that takes its place.

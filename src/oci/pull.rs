@@ -13,7 +13,7 @@ use super::push::{Event, Observer, State};
 use super::store::{self, Referrer, Store};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
-use crate::fs::{self, AtomicFile, Mode};
+use crate::fs::{self, AtomicFile, Mode, NewDirs};
 use crate::release::title;
 
 /// More manifests in one index than this are not looked at: there are about 60 platforms in all.
@@ -373,7 +373,11 @@ impl Plan {
         inspect: &Inspect<'_>,
         observer: &Observer<'_>,
     ) -> Result<Vec<Fetched>, Error> {
-        let _unmade = Unmade::before(&self.items);
+        let mut made = NewDirs::default();
+        for item in &self.items {
+            made.above(&item.place.beside(&item.file.title));
+        }
+        // From here a failure drops the files first, and then the directories that are empty.
         let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
         for Item { file, place } in &self.items {
             // The same bytes for another place are here already.
@@ -408,30 +412,6 @@ impl Plan {
             fetched.push(done);
         }
         Ok(fetched)
-    }
-}
-
-/// The directories that are not there yet, the lowest first: those that stay empty go again.
-struct Unmade(Vec<PathBuf>);
-
-impl Unmade {
-    fn before(items: &[Item]) -> Self {
-        let places = items.iter().map(|item| item.place.beside(&item.file.title));
-        let mut missing: Vec<PathBuf> = Vec::new();
-        for place in places {
-            missing.extend(fs::missing_dirs(&place));
-        }
-        missing.sort_by_key(|directory| std::cmp::Reverse(directory.components().count()));
-        missing.dedup();
-        Self(missing)
-    }
-}
-
-impl Drop for Unmade {
-    fn drop(&mut self) {
-        for directory in &self.0 {
-            fs::remove_empty_dir(directory);
-        }
     }
 }
 

@@ -7,25 +7,16 @@ use std::path::{Path, PathBuf};
 
 use super::names::{Kind, classify};
 use super::{Error, INDEX_BUNDLE, STATE, read};
-use crate::fs::{self, AtomicFile, Mode};
+use crate::fs::{self, AtomicFile, Mode, NewDirs};
 
 /// Files that are written but have no name yet, and files that will be gone.
 #[derive(Default)]
 pub struct Staged {
     files: Vec<AtomicFile>,
     stale: Vec<PathBuf>,
-    /// The directories that were made for them, each before those above it.
-    made: Vec<PathBuf>,
-}
-
-/// What is not committed leaves nothing: no file, and no directory that was made for one.
-impl Drop for Staged {
-    fn drop(&mut self) {
-        self.files.clear();
-        for directory in &self.made {
-            fs::remove_empty_dir(directory);
-        }
-    }
+    /// The directories that were made for them. The last field, because fields are dropped in order: what is not
+    /// committed leaves no file, and then no directory that was made for one.
+    made: NewDirs,
 }
 
 impl Staged {
@@ -36,7 +27,7 @@ impl Staged {
         mode: Mode,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> fs::Result<()> {
-        self.made.splice(0..0, fs::missing_dirs(path));
+        self.made.above(path);
         let file = AtomicFile::create(path, mode)?;
         let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
         fill(&mut buffered).map_err(fs::at("write", path))?;
@@ -101,14 +92,14 @@ impl Staged {
     /// Removes what is stale and lets the new files appear. Says what was removed.
     ///
     /// Signatures go first: should the machine stop in the middle, what is there is unsigned rather than signed wrongly.
-    pub fn commit(mut self) -> fs::Result<Vec<PathBuf>> {
+    pub fn commit(self) -> fs::Result<Vec<PathBuf>> {
         let mut removed = Vec::new();
-        for path in std::mem::take(&mut self.stale) {
+        for path in self.stale {
             if fs::remove(&path)? {
                 removed.push(path);
             }
         }
-        for file in std::mem::take(&mut self.files) {
+        for file in self.files {
             file.commit()?;
         }
         Ok(removed)
