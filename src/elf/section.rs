@@ -72,6 +72,11 @@ impl<'data> Section<'data> {
         }
     }
 
+    /// How many bytes of the file hold its contents.
+    pub fn file_size(&self) -> u64 {
+        self.data.len() as u64
+    }
+
     /// Whether the contents begin with a compression header (gABI, "Section Compression").
     pub fn is_compressed(&self) -> bool {
         self.flags.0 & elf::SHF_COMPRESSED.0 != 0

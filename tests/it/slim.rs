@@ -411,6 +411,32 @@ fn every_section_is_explained_with_its_rule() {
         assert!(text.lines().any(|line| line.trim_start().starts_with(&name)), "{name}: {text}");
     }
     assert!(text.contains("symbol main"), "{text}");
+    // What leaves is what has the fate to leave.
+    let file = &json["files"][0];
+    let left = rows.iter().filter(|row| row["fate"] == "debug" && row["size"] != 0);
+    let size: u64 = left.clone().map(|row| row["size"].as_u64().unwrap()).sum();
+    assert_eq!(
+        (&file["leaves"]["size"], &file["leaves"]["sections"]),
+        (&size.into(), &left.count().into())
+    );
+    assert!(text.contains("leaves the slim file"), "{text}");
+    // Both tables add up to the files.
+    for (rows, half) in [("sizes", "slim"), ("debugSizes", "debug")] {
+        let rows = file[rows].as_array().unwrap().iter();
+        let sum: u64 = rows.map(|row| row["size"].as_u64().unwrap()).sum();
+        assert_eq!(file[half]["size"], sum, "{half}");
+        assert!(
+            text.lines().any(|line| line.contains("in all") && line.ends_with(&sum.to_string()))
+        );
+    }
+}
+
+#[test]
+fn quiet_prints_the_result_and_nothing_else() {
+    let xpost = with_app();
+    let ran = xpost.run(["slim", "--quiet", "--dry-run", "--no-debug-file", "app"]).succeeds();
+    assert_eq!(ran.stderr, "");
+    assert!(ran.stdout.starts_with("xpost-out/linux-amd64/app"), "{ran:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::input::{Input, digest_of};
 use super::job::Job;
 use crate::cli::ui;
 use crate::digest::Digest;
+use crate::elf::Section;
 use crate::inspect::{self, Platform};
 use crate::slim::{Decision, Holds, Layout};
 
@@ -57,10 +58,7 @@ impl Input<'_> {
         let _ = writeln!(text, "  {:<28} {:<6} {:>12}  rule", "section", "fate", "bytes");
         for decision in &self.split.plan.decisions {
             let name = String::from_utf8_lossy(decision.name);
-            let size = self
-                .elf
-                .section(decision.section)
-                .map_or(0, |section| section.range().end - section.range().start);
+            let size = self.elf.section(decision.section).map_or(0, Section::file_size);
             let fate = decision.fate.word();
             let _ =
                 writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
@@ -75,19 +73,49 @@ impl Input<'_> {
                 ui::safe(choice.rule(kept))
             );
         }
-        let _ = writeln!(text, "  {:<35} {:>12}", "the slim file holds", "bytes");
-        for (holds, size) in self.split.slim.sizes() {
+        let _ = writeln!(
+            text,
+            "  {:<35} {:>12}  in {} sections, and {} of {} symbols",
+            "leaves the slim file",
+            self.leaving().map(|section| section.size).sum::<u64>(),
+            self.leaving().count(),
+            choice.total - choice.kept.len() as u64,
+            choice.total
+        );
+        self.table(text, "the slim file holds", &self.split.slim);
+        if let Some(debug) = self.new_debug() {
+            self.table(text, "the debug file holds", debug);
+        }
+    }
+
+    /// The sections with contents that the slim file has not.
+    fn leaving(&self) -> impl Iterator<Item = &Section<'_>> + '_ {
+        let left = |decision: &&Decision<'_>| !decision.fate.is_in_slim();
+        let left = self.split.plan.decisions.iter().filter(left);
+        let left = left.filter_map(|decision| self.elf.section(decision.section));
+        left.filter(|section| section.has_contents())
+    }
+
+    /// Where the bytes of a file come from, up to its length.
+    fn table(&self, text: &mut String, title: &str, layout: &Layout<'_>) {
+        let _ = writeln!(text, "  {title:<35} {:>12}", "bytes");
+        for (holds, size) in layout.sizes() {
             let _ = writeln!(text, "  {:<35} {size:>12}", ui::safe(&self.held(holds)));
         }
-        let _ = writeln!(text, "  {:<35} {:>12}", "in all", self.split.slim.len());
+        let _ = writeln!(text, "  {:<35} {:>12}", "in all", layout.len());
+    }
+
+    fn sizes(&self, layout: &Layout<'_>) -> Value {
+        let rows = layout.sizes().into_iter();
+        rows.map(|(holds, size)| json!({ "holds": self.held(holds), "size": size })).collect()
     }
 
     fn held(&self, holds: Holds) -> String {
         match holds {
-            Holds::Headers => "ELF header".to_owned(),
+            Holds::Headers => "headers".to_owned(),
             Holds::Loaded => "loaded bytes, where they were".to_owned(),
             Holds::Section(id) => {
-                self.elf.section(id).map(crate::elf::Section::display_name).unwrap_or_default()
+                self.elf.section(id).map(Section::display_name).unwrap_or_default()
             }
             Holds::DebugLink => ".gnu_debuglink".to_owned(),
             Holds::SectionHeaders => "section headers".to_owned(),
@@ -116,8 +144,13 @@ impl Input<'_> {
             "loadDigest": inspect::load_digest(&self.elf),
             "dropped": self.dropped_by_name().collect::<Vec<_>>(),
             "symbols": { "kept": choice.kept.len(), "total": choice.total },
-            "sizes": self.split.slim.sizes().into_iter()
-                .map(|(holds, size)| json!({ "holds": self.held(holds), "size": size })).collect::<Vec<_>>(),
+            "leaves": {
+                "size": self.leaving().map(|section| section.size).sum::<u64>(),
+                "sections": self.leaving().count(),
+                "symbols": choice.total - choice.kept.len() as u64,
+            },
+            "sizes": self.sizes(&self.split.slim),
+            "debugSizes": self.new_debug().map(|debug| self.sizes(debug)),
             "warnings": self.warnings,
         });
         if job.explain
@@ -125,11 +158,12 @@ impl Input<'_> {
         {
             let sections = self.split.plan.decisions.iter().map(|decision| {
                 let name = String::from_utf8_lossy(decision.name);
-                json!({ "name": name, "fate": decision.fate.word(), "rule": decision.rule })
+                let size = self.elf.section(decision.section).map_or(0, Section::file_size);
+                json!({ "name": name, "fate": decision.fate.word(), "size": size, "rule": decision.rule })
             });
             map.insert("sections".to_owned(), sections.collect());
             let kept = choice.kept.iter().map(
-                |kept| json!({ "name": kept.symbol.display_name(), "rule": choice.rule(kept) }),
+                |kept| json!({ "name": kept.symbol.display_name(), "size": kept.symbol.size, "rule": choice.rule(kept) }),
             );
             map.insert("keptSymbols".to_owned(), kept.collect());
         }
