@@ -29,6 +29,28 @@ impl Ui {
         if self.json { print(&pretty(command, value, end)) } else { print(text) }
     }
 
+    /// The result where it is a file's bytes, all of which have to arrive. A terminal is no place for them.
+    pub(super) fn binary(
+        &self,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let stdout = io::stdout();
+        let written = if stdout.is_terminal() {
+            Err(io::Error::other("it is a terminal, and this is a binary"))
+        } else {
+            let mut out = io::BufWriter::with_capacity(1 << 16, stdout.lock());
+            fill(&mut out).and_then(|()| out.flush())
+        };
+        written.map_err(|error| Failure::new(Exit::Failed, "cannot write to stdout", &error))
+    }
+
+    /// A report, safe already, beside a result that is none.
+    pub(super) fn aside(&self, text: &str) {
+        for line in text.lines().filter(|_| !self.quiet) {
+            say(line);
+        }
+    }
+
     /// A remark that is not the result.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {

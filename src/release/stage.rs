@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::names::{Kind, classify};
 use super::{Error, INDEX_BUNDLE, STATE, read};
-use crate::fs::{self, AtomicFile, Mode, NewDirs};
+use crate::fs::{self, AtomicFile, Attributes, Mode, NewDirs};
 
 /// Files that are written but have no name yet, and files that will be gone.
 #[derive(Default)]
@@ -27,15 +27,39 @@ impl Staged {
         mode: Mode,
         fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> fs::Result<()> {
+        let mut file = self.filled(path, mode, fill)?;
+        file.finish()?;
+        self.files.push(file);
+        Ok(())
+    }
+
+    /// Writes a file that will appear at `path` with the attributes of another. Says which it cannot have.
+    pub fn write_like(
+        &mut self,
+        path: &Path,
+        attributes: &Attributes,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> fs::Result<Vec<String>> {
+        // Until it has them it is nobody else's business.
+        let mut file = self.filled(path, Mode::Secret, fill)?;
+        let refused = file.wear(attributes)?;
+        file.finish()?;
+        self.files.push(file);
+        Ok(refused)
+    }
+
+    fn filled(
+        &mut self,
+        path: &Path,
+        mode: Mode,
+        fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> fs::Result<AtomicFile> {
         self.made.above(path);
         let file = AtomicFile::create(path, mode)?;
         let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
         fill(&mut buffered).map_err(fs::at("write", path))?;
         let written = buffered.into_inner();
-        let mut file = written.map_err(|error| fs::at("write", path)(error.into_error()))?;
-        file.finish()?;
-        self.files.push(file);
-        Ok(())
+        written.map_err(|error| fs::at("write", path)(error.into_error()))
     }
 
     /// Notes a file that must not stay beside what is written.

@@ -17,6 +17,7 @@ mod foreign;
 mod laws;
 mod layouts;
 mod oracle;
+mod place;
 mod readme;
 mod refusals;
 mod registries;

@@ -1,27 +1,29 @@
-//! One input of `xpost slim`: read, split, written.
+//! One input of `xpost slim`, split, with what was decided about it and where its outputs go.
 
 use std::path::{Path, PathBuf};
 
-use super::job::{Job, To, output_name};
+use super::job::Job;
+use super::place::{Source, To, debug_beside, output_name};
 use crate::build_id::BuildId;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::ui;
 use crate::debug::{self, Split};
 use crate::digest::{Digest, Hashing};
 use crate::elf::Elf;
-use crate::fs::{self, Mode};
+use crate::fs::{self, Attributes, Dates, Owner};
 use crate::inspect::{self, Platform};
-use crate::release::{Staged, companion};
+use crate::release::companion;
 use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing, quoted};
 
 /// An input with everything that was decided about it.
 pub(super) struct Input<'data> {
-    pub(super) path: PathBuf,
+    pub(super) source: Source,
     pub(super) elf: Elf<'data>,
     pub(super) split: Split<'data>,
     pub(super) platform: Option<Platform>,
     pub(super) build_id: Option<BuildId>,
-    pub(super) slim_path: PathBuf,
+    /// None where the slim file goes to standard output.
+    pub(super) slim_path: Option<PathBuf>,
     pub(super) debug_path: PathBuf,
     /// The debug file that is there already and belongs to this very build.
     pub(super) kept_debug: bool,
@@ -30,8 +32,8 @@ pub(super) struct Input<'data> {
 
 impl<'data> Input<'data> {
     /// Splits an input. Nothing is written.
-    pub(super) fn split(path: &Path, bytes: &'data [u8], job: &Job) -> Result<Self, Failure> {
-        let doing = || format!("cannot slim {}", path.display());
+    pub(super) fn split(source: Source, bytes: &'data [u8], job: &Job) -> Result<Self, Failure> {
+        let doing = || format!("cannot slim {source}");
         let elf = Elf::parse(bytes).map_err(|error| {
             let failure = Failure::new(Exit::Damaged, doing(), &error);
             if matches!(error, crate::elf::Error::NotElf { .. }) {
@@ -42,16 +44,26 @@ impl<'data> Input<'data> {
         })?;
         let build_id = inspect::build_id(&elf);
         let platform = Platform::of(&elf, inspect::go_build(&elf).as_ref());
-        let (slim_path, debug_path) = match &job.to {
-            To::File { slim, debug } => (slim.clone(), debug.clone()),
+        let (slim_path, debug_path) = match &job.place.to {
+            To::Stdout { debug } => (None, debug.clone()),
+            To::File { slim, debug } => (Some(slim.clone()), debug.clone()),
+            To::InPlace { debug } => {
+                let Some(path) = source.path() else {
+                    return Err(Failure::plain(Exit::Usage, doing())
+                        .because("there is no file to put the slim one in place of"));
+                };
+                let slim = if fs::is_link(path) { fs::resolve(path) } else { path.to_owned() };
+                let debug = debug.clone().unwrap_or_else(|| debug_beside(&slim));
+                (Some(slim), debug)
+            }
             To::Release { root, name } => {
-                let name = output_name(path, name.as_ref())?;
+                let name = output_name(&source, name.as_ref())?;
                 let platform = platform.as_ref().map_err(|error| {
                     Failure::new(Exit::Damaged, doing(), error)
                         .hint("write it elsewhere with --output FILE")
                 })?;
                 let directory = root.join(platform.directory());
-                (directory.join(&name), directory.join(companion::debug(&name)))
+                (Some(directory.join(&name)), directory.join(companion::debug(&name)))
             }
         };
         let existing = Existing::read(&debug_path, build_id.as_ref(), &elf);
@@ -69,25 +81,8 @@ impl<'data> Input<'data> {
             }
         })
         .map_err(|error| explain(error, doing()))?;
-        let writes_debug = split.debug.is_some() && !kept_debug;
-        let in_tree = tree_paths(job, build_id.as_ref());
-        let replaced_in_tree =
-            in_tree.is_some_and(|outputs| outputs.iter().any(|output| fs::same_file(path, output)));
-        if split.plan.leaves() && (fs::same_file(path, &slim_path) || replaced_in_tree)
-            || writes_debug && fs::same_file(path, &debug_path)
-        {
-            return Err(Failure::plain(Exit::Usage, doing())
-                .because("the output would replace the input")
-                .hint("slim the file that the build made, or write elsewhere with --output"));
-        }
-        if writes_debug && fs::same_file(&slim_path, &debug_path) {
-            return Err(Failure::plain(Exit::Usage, doing()).because(format!(
-                "the slim file and the debug file would both go to {}",
-                slim_path.display()
-            )));
-        }
         let mut input = Self {
-            path: path.to_owned(),
+            source,
             elf,
             split,
             platform: platform.ok(),
@@ -97,13 +92,48 @@ impl<'data> Input<'data> {
             kept_debug,
             warnings: Vec::new(),
         };
-        input.warnings = input.find_warnings(job);
+        input.refuse_replacing(job)?;
+        input.warnings = input.find_warnings(job)?;
         Ok(input)
     }
 
-    fn find_warnings(&self, job: &Job) -> Vec<String> {
-        let path = self.path.display();
+    /// No output replaces the input, unless that was asked for, or another output.
+    fn refuse_replacing(&self, job: &Job) -> Result<(), Failure> {
+        let doing = || format!("cannot slim {}", self.source);
+        let is_input =
+            |output: &Path| self.source.path().is_some_and(|path| fs::same_file(path, output));
+        let is_slim =
+            |output: &Path| self.slim_path.as_ref().is_some_and(|path| fs::same_file(path, output));
+        let in_place = matches!(job.place.to, To::InPlace { .. });
+        let in_tree = self.in_tree(job).into_iter().flatten();
+        let mut replacing = in_tree.chain(self.slim_path.clone().filter(|_| !in_place));
+        if self.split.plan.leaves() && replacing.any(|output| is_input(&output))
+            || self.new_debug().is_some() && is_input(&self.debug_path)
+        {
+            return Err(Failure::plain(Exit::Usage, doing())
+                .because("the output would replace the input")
+                .hint("--in-place does that; or write elsewhere with --output"));
+        }
+        if self.new_debug().is_some() && is_slim(&self.debug_path) {
+            return Err(Failure::plain(Exit::Usage, doing()).because(format!(
+                "the slim file and the debug file would both go to {}",
+                self.debug_path.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn find_warnings(&self, job: &Job) -> Result<Vec<String>, Failure> {
+        let path = &self.source;
         let mut warnings = Vec::new();
+        if let (To::InPlace { .. }, Some(slim_path)) = (&job.place.to, &self.slim_path) {
+            let names = Attributes::of(slim_path, Owner::Same, Dates::Made)?.names();
+            if names > 1 && self.split.plan.leaves() {
+                warnings.push(format!(
+                    "{path} has {names} names (hard links); the others keep the file as it was"
+                ));
+            }
+        }
         if self.build_id.is_none() {
             warnings.push(format!(
                 "{path} has no build-id, so its debug file is found beside it alone; link with -Wl,--build-id \
@@ -141,59 +171,19 @@ impl<'data> Input<'data> {
                 range.start
             ));
         }
-        warnings
+        Ok(warnings)
     }
 
     /// The files below `--build-id-tree`: the debug file, and the program by which a debugger finds it.
     pub(super) fn in_tree(&self, job: &Job) -> Option<[PathBuf; 2]> {
-        tree_paths(job, self.build_id.as_ref())
+        let (tree, build_id) = job.place.tree.as_ref().zip(self.build_id.as_ref())?;
+        Some([tree.join(build_id.debug_path()), tree.join(build_id.executable_path())])
     }
 
     /// Whether a debug file is to be written.
     pub(super) fn new_debug(&self) -> Option<&Layout<'data>> {
         self.split.debug.as_ref().filter(|_| !self.kept_debug)
     }
-
-    /// Writes the outputs, without their names yet.
-    pub(super) fn stage(&self, job: &Job, staged: &mut Staged) -> Result<(), Failure> {
-        let slim = &self.split.slim;
-        let is_there =
-            || fs::digest(&self.slim_path).is_ok_and(|(digest, _)| digest == digest_of(slim));
-        if let To::Release { root, .. } = &job.to
-            && !is_there()
-            && let (Some(platform), Some(name)) = (&self.platform, self.slim_path.file_name())
-        {
-            let name = name.to_string_lossy();
-            staged.remove_companions(root, &platform.directory(), &name)?;
-        }
-        if let Some(debug) = self.new_debug() {
-            staged.write(&self.debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
-        } else if !self.kept_debug && matches!(job.to, To::Release { .. }) {
-            staged.remove(self.debug_path.clone());
-        }
-        if !fs::same_file(&self.path, &self.slim_path) {
-            let mode = match job.to {
-                To::File { .. } => fs::mode(&self.path)?,
-                To::Release { .. } => Mode::Executable,
-            };
-            staged.write(&self.slim_path, mode, |mut out| slim.write_to(&mut out))?;
-        }
-        if let Some([debug_path, program_path]) = self.in_tree(job) {
-            if let Some(debug) = self.new_debug() {
-                staged.write(&debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
-            } else if self.kept_debug {
-                let bytes = fs::read(&self.debug_path)?;
-                staged.write(&debug_path, Mode::Data, |out| out.write_all(&bytes))?;
-            }
-            staged.write(&program_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
-        }
-        Ok(())
-    }
-}
-
-fn tree_paths(job: &Job, build_id: Option<&BuildId>) -> Option<[PathBuf; 2]> {
-    let (tree, build_id) = job.tree.as_ref().zip(build_id)?;
-    Some([tree.join(build_id.debug_path()), tree.join(build_id.executable_path())])
 }
 
 /// A debug file that lies where the new one would go, and belongs to the same build.

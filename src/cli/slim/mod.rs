@@ -3,7 +3,9 @@
 mod choose;
 mod input;
 mod job;
+mod place;
 mod report;
+mod stage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +20,7 @@ use super::ui::Ui;
 use crate::fs;
 use crate::release::Staged;
 use input::Input;
-use job::To;
+use place::{Source, To};
 
 pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     let job = args.judge(global)?;
@@ -27,18 +29,24 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     let mut text = String::new();
     let mut outputs: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for path in &args.files {
-        let bytes = fs::read(path)?;
-        let input = Input::split(path, &bytes, &job)?;
-        if let Some(other) = outputs.insert(input.slim_path.clone(), path.clone()) {
-            return Err(Failure::plain(
-                Exit::Usage,
-                format!("cannot write {} twice", input.slim_path.display()),
-            )
-            .because(format!("{} and {} would both go there", other.display(), path.display()))
-            .hint("slim them one after the other with --name"));
+        let source = Source::new(path);
+        let bytes = source.read()?;
+        let mut input = Input::split(source, &bytes, &job)?;
+        let debug_path = input.new_debug().map(|_| &input.debug_path);
+        for output in input.slim_path.iter().chain(debug_path) {
+            if let Some(other) = outputs.insert(fs::resolve(output), path.clone()) {
+                let failure =
+                    Failure::plain(Exit::Usage, format!("cannot write {} twice", output.display()));
+                let (one, two) = (other.display(), path.display());
+                let failure = failure.because(format!("{one} and {two} would both go there"));
+                return Err(match job.place.to {
+                    To::Release { .. } => failure.hint("slim them one after the other with --name"),
+                    _ => failure,
+                });
+            }
         }
         if let Some([_, program]) = input.in_tree(&job)
-            && let Some(other) = outputs.insert(program.clone(), path.clone())
+            && let Some(other) = outputs.insert(fs::resolve(&program), path.clone())
         {
             return Err(Failure::plain(
                 Exit::Usage,
@@ -47,6 +55,9 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
             .because(format!("{} and {} have one build-id", other.display(), path.display()))
             .hint("give each program its own (-Wl,--build-id), or a tree of its own"));
         }
+        if !args.dry_run {
+            input.stage(&job, &mut staged, ui)?;
+        }
         for warning in &input.warnings {
             ui.warn(warning);
         }
@@ -54,9 +65,6 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         // Digests are read by programs alone, and cost a pass over each file.
         if ui.json {
             receipts.push(input.receipt(&job));
-        }
-        if !args.dry_run {
-            input.stage(&job, &mut staged)?;
         }
     }
     // From here every input was fit to be slimmed, and every output is on disk without its name.
@@ -68,15 +76,17 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         ));
     }
     let removed: Vec<_> = removed.iter().map(|path| path.display().to_string()).collect();
-    ui.result(
-        "slim",
-        json!({ "dryRun": args.dry_run, "files": receipts, "removed": removed }),
-        &text,
-    )?;
-    match &job.to {
+    if matches!(job.place.to, To::Stdout { .. }) {
+        // The slim file is the result.
+        ui.aside(&text);
+    } else {
+        let value = json!({ "dryRun": args.dry_run, "files": receipts, "removed": removed });
+        ui.result("slim", value, &text)?;
+    }
+    match &job.place.to {
         _ if args.dry_run => ui.note("nothing was written (--dry-run)"),
         To::Release { .. } => ui.note("next: xpost sbom, xpost sign --key KEY, xpost push REF"),
-        To::File { .. } => {}
+        To::File { .. } | To::InPlace { .. } | To::Stdout { .. } => {}
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! What happened to an input, for people and for programs.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -20,8 +19,7 @@ impl Input<'_> {
         let platform =
             self.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
         let line = shrink(self.elf.len(), self.split.slim.len());
-        let _ =
-            writeln!(text, "{}  {line}{platform}", ui::safe(&self.slim_path.display().to_string()));
+        let _ = writeln!(text, "{}  {line}{platform}", ui::safe(&self.shown_slim()));
         let debug_path = self.debug_path.display().to_string();
         let debug_path = ui::safe(&debug_path);
         if let Some(debug) = self.new_debug() {
@@ -45,6 +43,13 @@ impl Input<'_> {
             self.explain(&mut text);
         }
         text
+    }
+
+    fn shown_slim(&self) -> String {
+        match &self.slim_path {
+            Some(path) => path.display().to_string(),
+            None => "standard output".to_owned(),
+        }
     }
 
     /// The sections that -R dropped.
@@ -129,15 +134,15 @@ impl Input<'_> {
     /// What happened, for programs.
     pub(super) fn receipt(&self, job: &Job) -> Value {
         let choice = &self.split.plan.symbols;
-        let named = |path: &Path, layout: &Layout<'_>| json!({ "path": path.display().to_string(), "size": layout.len(), "digest": digest_of(layout) });
+        let named = |path: String, layout: &Layout<'_>| json!({ "path": path, "size": layout.len(), "digest": digest_of(layout) });
         let mut receipt = json!({
             "input": {
-                "path": self.path.display().to_string(),
+                "path": self.source.to_string(),
                 "size": self.elf.len(),
                 "digest": Digest::of(self.elf.data()),
             },
-            "slim": named(&self.slim_path, &self.split.slim),
-            "debug": self.new_debug().map(|debug| named(&self.debug_path, debug)),
+            "slim": named(self.shown_slim(), &self.split.slim),
+            "debug": self.new_debug().map(|debug| named(self.debug_path.display().to_string(), debug)),
             "platform": self.platform.as_ref().map(ToString::to_string),
             "target": self.platform.as_ref().map(Platform::target),
             "buildId": self.build_id,

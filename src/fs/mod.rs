@@ -5,10 +5,14 @@
 //! or the new one, and a failed run leaves the old one as it was.
 #![expect(clippy::disallowed_methods, reason = "this is the module the others are sent to")]
 
+mod attributes;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use attributes::{Attributes, Dates, Owner};
 
 /// A failed operation on a file: what was being done, to which path.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +54,19 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// The contents of a file that is expected to be small, such as JSON or a key: at most `limit` bytes.
 pub fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, _) = open_regular(path)?;
+    read_at_most(file, limit).map_err(at("read", path))
+}
+
+/// What comes from standard input: at most `limit` bytes.
+pub fn read_stdin(limit: u64) -> Result<Vec<u8>> {
+    read_at_most(io::stdin().lock(), limit).map_err(at("read", Path::new("standard input")))
+}
+
+fn read_at_most(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
+    from.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        let problem = io::Error::other(format!("larger than {limit} bytes"));
-        return Err(at("read", path)(problem));
+        return Err(io::Error::other(format!("larger than {limit} bytes")));
     }
     Ok(bytes)
 }
@@ -114,6 +126,11 @@ pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
+/// Whether the path is a symbolic link.
+pub fn is_link(path: &Path) -> bool {
+    path.is_symlink()
+}
+
 /// Where a path leads, whether or not something is there yet: absolute, without links and `..`.
 pub fn resolve(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -171,21 +188,6 @@ pub fn remove(path: &Path) -> Result<bool> {
     }
 }
 
-/// The mode of a file, for an output that takes its place.
-pub fn mode(path: &Path) -> Result<Mode> {
-    let metadata = fs::metadata(path).map_err(at("read", path))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        Ok(Mode::Like(metadata.permissions().mode() & 0o777))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        Ok(Mode::Executable)
-    }
-}
-
 /// Who may do what with an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -195,8 +197,6 @@ pub enum Mode {
     Executable,
     /// Readable and writable by the owner alone, from the first moment on.
     Secret,
-    /// These permission bits, as another file has them.
-    Like(u32),
 }
 
 /// A file that appears under its name only when [`AtomicFile::commit`] is called.
@@ -228,7 +228,7 @@ impl AtomicFile {
             options.mode(match mode {
                 Mode::Data => 0o666,
                 Mode::Executable => 0o777,
-                Mode::Secret | Mode::Like(_) => 0o600,
+                Mode::Secret => 0o600,
             });
         }
         #[cfg(not(unix))]
@@ -239,14 +239,7 @@ impl AtomicFile {
             let temporary = directory.join(format!(".xpost-{}-{count}.tmp", std::process::id()));
             match options.open(&temporary) {
                 Ok(file) => {
-                    let this = Self { target: target.to_owned(), temporary, file: Some(file) };
-                    #[cfg(unix)]
-                    if let (Mode::Like(bits), Some(file)) = (mode, &this.file) {
-                        use std::os::unix::fs::PermissionsExt;
-                        file.set_permissions(fs::Permissions::from_mode(bits))
-                            .map_err(at("write", target))?;
-                    }
-                    return Ok(this);
+                    return Ok(Self { target: target.to_owned(), temporary, file: Some(file) });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(at("write", target)(error)),

@@ -1,0 +1,79 @@
+//! The outputs of one input, written without their names yet.
+
+use super::input::{Input, digest_of};
+use super::job::Job;
+use super::place::To;
+use crate::cli::failure::Failure;
+use crate::cli::ui::Ui;
+use crate::fs::{self, Attributes, Mode, Owner};
+use crate::release::Staged;
+
+impl Input<'_> {
+    /// Writes the outputs. What the slim file cannot have of the input's attributes becomes a warning.
+    pub(super) fn stage(&mut self, job: &Job, staged: &mut Staged, ui: Ui) -> Result<(), Failure> {
+        self.stage_release(job, staged)?;
+        if let Some(debug) = self.new_debug() {
+            staged.write(&self.debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
+        }
+        self.stage_slim(job, staged, ui)?;
+        if let Some([debug_path, program_path]) = self.in_tree(job) {
+            if let Some(debug) = self.new_debug() {
+                staged.write(&debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
+            } else if self.kept_debug {
+                let bytes = fs::read(&self.debug_path)?;
+                staged.write(&debug_path, Mode::Data, |out| out.write_all(&bytes))?;
+            }
+            let slim = &self.split.slim;
+            staged.write(&program_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
+        }
+        Ok(())
+    }
+
+    /// Notes what was made for an older binary of this name, where this is another.
+    fn stage_release(&self, job: &Job, staged: &mut Staged) -> Result<(), Failure> {
+        let To::Release { root, .. } = &job.place.to else { return Ok(()) };
+        let Some(slim_path) = &self.slim_path else { return Ok(()) };
+        let slim = &self.split.slim;
+        let is_there = || fs::digest(slim_path).is_ok_and(|(digest, _)| digest == digest_of(slim));
+        if !is_there()
+            && let (Some(platform), Some(name)) = (&self.platform, slim_path.file_name())
+        {
+            let name = name.to_string_lossy();
+            staged.remove_companions(root, &platform.directory(), &name)?;
+        }
+        if self.new_debug().is_none() && !self.kept_debug {
+            staged.remove(self.debug_path.clone());
+        }
+        Ok(())
+    }
+
+    fn stage_slim(&mut self, job: &Job, staged: &mut Staged, ui: Ui) -> Result<(), Failure> {
+        let slim = &self.split.slim;
+        let Some(slim_path) = &self.slim_path else {
+            return ui.binary(|mut out| slim.write_to(&mut out));
+        };
+        let owner = match job.place.to {
+            To::InPlace { .. } => Owner::Same,
+            _ => Owner::Maker,
+        };
+        let refused = match (&job.place.to, self.source.path()) {
+            // What is there is what would be written.
+            (_, Some(path)) if fs::same_file(path, slim_path) && !self.split.plan.leaves() => {
+                return Ok(());
+            }
+            (To::File { .. } | To::InPlace { .. }, Some(path)) => {
+                let attributes = Attributes::of(path, owner, job.place.dates)?;
+                staged.write_like(slim_path, &attributes, |mut out| slim.write_to(&mut out))?
+            }
+            _ => {
+                staged.write(slim_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
+                Vec::new()
+            }
+        };
+        if !refused.is_empty() {
+            let refused = refused.join(", ");
+            self.warnings.push(format!("{} does not have {refused}", slim_path.display()));
+        }
+        Ok(())
+    }
+}
