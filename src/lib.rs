@@ -18,6 +18,8 @@ pub mod elf;
 
 pub mod inspect;
 
+pub mod identity;
+
 pub mod slim;
 
 pub mod debug;

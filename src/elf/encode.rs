@@ -4,10 +4,10 @@
 //! header that locate the section header table, and write a compression header.
 
 use object::elf::{self, CompressionHeader32, CompressionHeader64};
-use object::write::elf::Encoder;
+use object::write::elf::{Encoder, ProgramHeader};
 use object::{Endianness, U16, U32, U64, pod};
 
-use super::Elf;
+use super::{Elf, Segment};
 
 /// Where a section header table is, and the numbers that locate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,23 @@ impl Elf<'_> {
             (_, false) => put(&mut header, 28, pod::bytes_of(&U32::new(endian, offset as u32))),
         }
         header
+    }
+
+    /// A program header.
+    pub fn program_header(&self, segment: &Segment) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let header = ProgramHeader {
+            p_type: segment.kind,
+            p_flags: segment.flags,
+            p_offset: segment.offset,
+            p_vaddr: segment.address.0,
+            p_paddr: segment.physical.0,
+            p_filesz: segment.file_size,
+            p_memsz: segment.memory_size,
+            p_align: segment.align,
+        };
+        self.encoder().program_header(&mut bytes, &header);
+        bytes
     }
 
     /// A compression header (gABI, "Section Compression"); `size` and `align` are those of the

@@ -423,6 +423,7 @@ fn segment<P: ProgramHeader<Endian = Endianness>>(raw: &P, endian: Endianness) -
         flags: raw.p_flags(endian),
         offset: raw.p_offset(endian).into(),
         address: Address(raw.p_vaddr(endian).into()),
+        physical: Address(raw.p_paddr(endian).into()),
         file_size: raw.p_filesz(endian).into(),
         memory_size: raw.p_memsz(endian).into(),
         align: raw.p_align(endian).into(),

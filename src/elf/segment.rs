@@ -17,6 +17,8 @@ pub struct Segment {
     pub offset: u64,
     /// `p_vaddr`
     pub address: Address,
+    /// `p_paddr`, which only firmware minds.
+    pub physical: Address,
     /// `p_filesz` in bytes.
     pub file_size: u64,
     /// `p_memsz` in bytes.

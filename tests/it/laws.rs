@@ -124,8 +124,7 @@ fn sizes_add_up_and_the_platform_is_the_binary_s() {
             _ => "linux-amd64",
         };
         assert_eq!(slim, format!("xpost-out/{expected}/app"), "{name}");
-        let input = xpost.read("app");
-        let digest = xpost::inspect::load_digest(&Elf::parse(&input).unwrap());
+        let digest = xpost::inspect::load_digest(&Elf::parse(&xpost.read(slim)).unwrap());
         assert_eq!(file["loadDigest"], digest.to_string(), "{name}");
     }
 }

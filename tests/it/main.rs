@@ -12,6 +12,7 @@
 )]
 
 mod action;
+mod build_id;
 mod environment;
 mod foreign;
 mod laws;

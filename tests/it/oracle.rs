@@ -316,7 +316,8 @@ fn unstrip_gives_the_original_back_where_it_does_so_for_its_own_pair() {
         let input = fs::read(binary.path()).unwrap();
         let compressed = Elf::parse(&input).unwrap().sections().iter().any(|s| s.is_compressed());
         let form = if compressed { "zlib" } else { "none" };
-        let xpost = split(binary, &[&format!("--compress-debug-sections={form}")]);
+        let form = format!("--compress-debug-sections={form}");
+        let xpost = split(binary, &[&form, "--build-id", "keep"]);
         let restore = |slim: &str, debug: &str, to: &str| {
             let mut unstrip = command("eu-unstrip");
             unstrip.args([xpost.path(slim), xpost.path(debug)]).arg("-o").arg(xpost.path(to));

@@ -210,7 +210,7 @@ fn a_stripped_program_is_copied_and_that_is_said() {
                 .arg(xpost.path("app"))
                 .arg(corpus::path(name)),
         );
-        let ran = xpost.run(["slim", "app"]);
+        let ran = xpost.run(["slim", "--build-id", "keep", "app"]);
         // GNU strip leaves .debug_gdb_scripts in Go's programs, which is set aside.
         if !ran.stderr.contains("no debug information") {
             let ran = ran.exits(0, &["slim already"]);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::identify::Identified;
 use super::job::Job;
 use super::place::{Source, To, debug_beside, output_name};
 use crate::build_id::BuildId;
@@ -18,6 +19,7 @@ use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing, quoted};
 /// An input with everything that was decided about it.
 pub(super) struct Input<'data> {
     pub(super) source: Source,
+    pub(super) identified: &'data Identified<'data>,
     pub(super) elf: Elf<'data>,
     pub(super) split: Split<'data>,
     pub(super) platform: Option<Platform>,
@@ -32,17 +34,15 @@ pub(super) struct Input<'data> {
 
 impl<'data> Input<'data> {
     /// Splits an input. Nothing is written.
-    pub(super) fn split(source: Source, bytes: &'data [u8], job: &Job) -> Result<Self, Failure> {
+    pub(super) fn split(
+        source: Source,
+        identified: &'data Identified<'data>,
+        job: &Job,
+    ) -> Result<Self, Failure> {
         let doing = || format!("cannot slim {source}");
-        let elf = Elf::parse(bytes).map_err(|error| {
-            let failure = Failure::new(Exit::Damaged, doing(), &error);
-            if matches!(error, crate::elf::Error::NotElf { .. }) {
-                failure
-            } else {
-                failure.hint("the file looks truncated or damaged")
-            }
-        })?;
-        let build_id = inspect::build_id(&elf);
+        let elf = Elf::parse(&identified.bytes)
+            .map_err(|error| Failure::new(Exit::Damaged, doing(), &error))?;
+        let build_id = identified.identity.id.clone();
         let platform = Platform::of(&elf, inspect::go_build(&elf).as_ref());
         let (slim_path, debug_path) = match &job.place.to {
             To::Stdout { debug } => (None, debug.clone()),
@@ -83,6 +83,7 @@ impl<'data> Input<'data> {
         .map_err(|error| explain(error, doing()))?;
         let mut input = Self {
             source,
+            identified,
             elf,
             split,
             platform: platform.ok(),
@@ -97,6 +98,11 @@ impl<'data> Input<'data> {
         Ok(input)
     }
 
+    /// Whether the slim file is another than the input.
+    pub(super) fn changes(&self) -> bool {
+        self.split.plan.leaves() || !self.identified.identity.patches.is_empty()
+    }
+
     /// No output replaces the input, unless that was asked for, or another output.
     fn refuse_replacing(&self, job: &Job) -> Result<(), Failure> {
         let doing = || format!("cannot slim {}", self.source);
@@ -107,7 +113,7 @@ impl<'data> Input<'data> {
         let in_place = matches!(job.place.to, To::InPlace { .. });
         let in_tree = self.in_tree(job).into_iter().flatten();
         let mut replacing = in_tree.chain(self.slim_path.clone().filter(|_| !in_place));
-        if self.split.plan.leaves() && replacing.any(|output| is_input(&output))
+        if self.changes() && replacing.any(|output| is_input(&output))
             || self.new_debug().is_some() && is_input(&self.debug_path)
         {
             return Err(Failure::plain(Exit::Usage, doing())
@@ -125,23 +131,21 @@ impl<'data> Input<'data> {
 
     fn find_warnings(&self, job: &Job) -> Result<Vec<String>, Failure> {
         let path = &self.source;
-        let mut warnings = Vec::new();
+        let mut warnings = Vec::from_iter(self.identified.warning(path, job.build_id));
         if let (To::InPlace { .. }, Some(slim_path)) = (&job.place.to, &self.slim_path) {
             let names = Attributes::of(slim_path, Owner::Same, Dates::Made)?.names();
-            if names > 1 && self.split.plan.leaves() {
+            if names > 1 && self.changes() {
                 warnings.push(format!(
                     "{path} has {names} names (hard links); the others keep the file as it was"
                 ));
             }
         }
-        if self.build_id.is_none() {
-            warnings.push(format!(
-                "{path} has no build-id, so its debug file is found beside it alone; link with -Wl,--build-id \
-                 (Rust: -C link-arg=-Wl,--build-id, Go before 1.24: -ldflags=-B=gobuildid)"
-            ));
-        }
-        if !self.split.plan.leaves() {
+        if !self.changes() {
             warnings.push(format!("{path} is slim already: nothing leaves it"));
+        } else if !self.split.plan.leaves() {
+            warnings.push(format!(
+                "{path} is slim already: nothing leaves it but its build-id's place"
+            ));
         } else if self.split.plan.sets_aside() && !inspect::has_debug_info(&self.elf) {
             warnings.push(format!(
                 "{path} has no debug information, so the debug file has symbols alone; build with -g \

@@ -9,6 +9,7 @@ use super::place::{Place, PlaceArgs};
 use crate::cli::Global;
 use crate::cli::failure::Failure;
 use crate::debug::Compression;
+use crate::identity;
 use crate::slim::{Leaving, Options, Sections};
 
 /// Slim binaries: strip what is not needed, move the rest into debug files
@@ -37,6 +38,13 @@ pub(in crate::cli) struct Args {
     /// (symbol tables: --keep-symtab)
     #[arg(help_heading = "Sections", long = "keep-section", value_name = "NAME")]
     keep_sections: Vec<String>,
+    /// What becomes of the build-id: keep, inject, require, or inject=METHOD
+    ///
+    /// inject keeps an id that a core of the program shows; it puts one right that only the file shows (Go from 1.24
+    /// on: repair-extend, mold: repair-align), and says by which method. keep changes nothing; require fails where no
+    /// core would show an id.
+    #[arg(long, value_name = "WISH", default_value = "inject")]
+    build_id: identity::Wish,
     /// How debug sections are compressed in the debug file
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Zlib)]
     compress_debug_sections: Form,
@@ -63,6 +71,7 @@ enum Form {
 /// What the flags ask for, judged.
 pub(super) struct Job {
     pub(super) options: Options,
+    pub(super) build_id: identity::Wish,
     pub(super) compression: Compression,
     pub(super) place: Place,
     pub(super) explain: bool,
@@ -83,6 +92,7 @@ impl Args {
                 absent: self.symbols.absent(),
                 leaving,
             },
+            build_id: self.build_id,
             compression: match self.compress_debug_sections {
                 Form::Zlib => Compression::Zlib,
                 Form::Zstd => Compression::Zstd,

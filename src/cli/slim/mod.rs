@@ -1,6 +1,7 @@
 //! `xpost slim`: split binaries into slim files and debug files.
 
 mod choose;
+mod identify;
 mod input;
 mod job;
 mod place;
@@ -19,6 +20,7 @@ use super::failure::{Exit, Failure};
 use super::ui::Ui;
 use crate::fs;
 use crate::release::Staged;
+use identify::Identified;
 use input::Input;
 use place::{Source, To};
 
@@ -31,7 +33,8 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     for path in &args.files {
         let source = Source::new(path);
         let bytes = source.read()?;
-        let mut input = Input::split(source, &bytes, &job)?;
+        let identified = Identified::new(&source, &bytes, &job)?;
+        let mut input = Input::split(source, &identified, &job)?;
         let debug_path = input.new_debug().map(|_| &input.debug_path);
         for output in input.slim_path.iter().chain(debug_path) {
             if let Some(other) = outputs.insert(fs::resolve(output), path.clone()) {

@@ -28,7 +28,8 @@ impl Input<'_> {
             let _ = writeln!(text, "  debug     {debug_path}  (kept: it is this build's)");
         }
         if let Some(build_id) = &self.build_id {
-            let _ = writeln!(text, "  build-id  {build_id}");
+            let methods = self.identified.methods();
+            let _ = writeln!(text, "  build-id  {build_id}{methods}");
         }
         let choice = &self.split.plan.symbols;
         if choice.keeps_any() {
@@ -60,6 +61,9 @@ impl Input<'_> {
     }
 
     fn explain(&self, text: &mut String) {
+        for patch in self.identified.patches() {
+            let _ = writeln!(text, "  patched   {patch}");
+        }
         let _ = writeln!(text, "  {:<28} {:<6} {:>12}  rule", "section", "fate", "bytes");
         for decision in &self.split.plan.decisions {
             let name = String::from_utf8_lossy(decision.name);
@@ -138,14 +142,15 @@ impl Input<'_> {
         let mut receipt = json!({
             "input": {
                 "path": self.source.to_string(),
-                "size": self.elf.len(),
-                "digest": Digest::of(self.elf.data()),
+                "size": self.identified.original.len(),
+                "digest": Digest::of(self.identified.original),
             },
             "slim": named(self.shown_slim(), &self.split.slim),
             "debug": self.new_debug().map(|debug| named(self.debug_path.display().to_string(), debug)),
             "platform": self.platform.as_ref().map(ToString::to_string),
             "target": self.platform.as_ref().map(Platform::target),
             "buildId": self.build_id,
+            "identity": self.identified.receipt(),
             "loadDigest": inspect::load_digest(&self.elf),
             "dropped": self.dropped_by_name().collect::<Vec<_>>(),
             "symbols": { "kept": choice.kept.len(), "total": choice.total },

@@ -58,7 +58,7 @@ impl Input<'_> {
         };
         let refused = match (&job.place.to, self.source.path()) {
             // What is there is what would be written.
-            (_, Some(path)) if fs::same_file(path, slim_path) && !self.split.plan.leaves() => {
+            (_, Some(path)) if fs::same_file(path, slim_path) && !self.changes() => {
                 return Ok(());
             }
             (To::File { .. } | To::InPlace { .. }, Some(path)) => {

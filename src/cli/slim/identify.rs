@@ -1,0 +1,95 @@
+//! The build-id of one input of `xpost slim`: decided, and put into its bytes before they are split.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::job::Job;
+use super::place::Source;
+use crate::cli::failure::{Exit, Failure};
+use crate::digest::hex;
+use crate::elf::Elf;
+use crate::identity::{Error, Identity, Wish};
+
+/// An input with its build-id where it belongs.
+pub(super) struct Identified<'data> {
+    /// As it was read.
+    pub(super) original: &'data [u8],
+    /// As it is slimmed.
+    pub(super) bytes: Cow<'data, [u8]>,
+    pub(super) identity: Identity,
+}
+
+impl<'data> Identified<'data> {
+    /// Reads an input's headers and decides.
+    pub(super) fn new(source: &Source, original: &'data [u8], job: &Job) -> Result<Self, Failure> {
+        let doing = || format!("cannot slim {source}");
+        let elf = Elf::parse(original).map_err(|error| {
+            let failure = Failure::new(Exit::Damaged, doing(), &error);
+            if matches!(error, crate::elf::Error::NotElf { .. }) {
+                failure
+            } else {
+                failure.hint("the file looks truncated or damaged")
+            }
+        })?;
+        let identity =
+            Identity::new(&elf, job.build_id).map_err(|error| explain(&error, doing()))?;
+        Ok(Self { original, bytes: identity.apply(original), identity })
+    }
+
+    /// What to tell the user about it.
+    pub(super) fn warning(&self, path: &Source, wish: Wish) -> Option<String> {
+        match &self.identity {
+            Identity { in_cores: true, .. } => None,
+            Identity { id: None, .. } => Some(format!(
+                "{path} has no build-id, so its debug file is found beside it alone; link with -Wl,--build-id \
+                 (Rust: -C link-arg=-Wl,--build-id, Go before 1.24: -ldflags=-B=gobuildid)"
+            )),
+            _ if wish == Wish::Keep => Some(format!(
+                "{path} has a build-id that no core shows; --build-id inject puts it right"
+            )),
+            Identity { obstacle, .. } => {
+                let why = obstacle.map(|why| format!(" and {why}")).unwrap_or_default();
+                Some(format!("{path} has a build-id that no core shows{why}"))
+            }
+        }
+    }
+
+    /// What was done, for people: nothing where the id stays as it was.
+    pub(super) fn methods(&self) -> String {
+        let methods = self.identity.methods.iter();
+        let said: Vec<_> = methods.map(|m| format!("{m}: {}", m.meaning())).collect();
+        if said.is_empty() { String::new() } else { format!("  ({})", said.join("; ")) }
+    }
+
+    /// The bytes that changed, a line each, for people.
+    pub(super) fn patches(&self) -> impl Iterator<Item = String> + '_ {
+        self.identity.patches.iter().map(|patch| {
+            format!("{:#x}: {} → {}", patch.offset, hex(&patch.before), hex(&patch.after))
+        })
+    }
+
+    /// What was done, for programs.
+    pub(super) fn receipt(&self) -> Value {
+        let patches = self.identity.patches.iter().map(|patch| {
+            json!({ "offset": patch.offset, "before": hex(&patch.before), "after": hex(&patch.after) })
+        });
+        json!({
+            "inCores": self.identity.in_cores,
+            "methods": self.identity.methods.iter().map(|method| method.word()).collect::<Vec<_>>(),
+            "patches": patches.collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn explain(error: &Error, doing: String) -> Failure {
+    match error {
+        Error::Required { id: Some(_) } => Failure::new(Exit::Refused, doing, error)
+            .hint("--build-id inject puts it right where it can"),
+        Error::Required { id: None } => Failure::new(Exit::Refused, doing, error)
+            .hint("link with -Wl,--build-id, or let --build-id inject give it one"),
+        Error::Unfit { .. } => Failure::new(Exit::Refused, doing, error)
+            .hint("--build-id inject takes the first method that can be done"),
+        _ => Failure::new(Exit::Failed, doing, error),
+    }
+}

@@ -1,0 +1,66 @@
+//! A build-id that is there, and that no core shows: its program header is put right, and no note moves.
+
+use object::elf;
+
+use super::page::Page;
+use super::{Write, id_among};
+use crate::elf::{Address, Notes, Section, Segment};
+
+/// Makes a segment of notes cover the note of the build-id that lies directly behind or in front of it.
+pub(super) fn extend(page: &Page<'_, '_>) -> Option<Vec<Write>> {
+    let endian = page.elf.header().endian;
+    let mut notes = page.elf.sections().iter().filter(|section| {
+        let is_note =
+            section.kind == elf::SHT_NOTE && section.is_loaded() && section.has_contents();
+        is_note
+            && section.range().end <= page.end
+            && id_among(Notes::new(endian, 4, section.data)).is_some()
+    });
+    notes.find_map(|note| {
+        let (index, segment) = page.notes().find_map(|(index, segment)| {
+            Some((index, covering(segment, note).filter(|_| segment.align <= 4)?))
+        })?;
+        Some(vec![page.replace(index, &segment)])
+    })
+}
+
+/// A segment that covers what it covers and a note that touches it, where their addresses touch as well.
+fn covering(segment: &Segment, note: &Section<'_>) -> Option<Segment> {
+    let sizes = |segment: &Segment| Segment {
+        file_size: segment.file_size.saturating_add(note.size),
+        memory_size: segment.memory_size.saturating_add(note.size),
+        ..segment.clone()
+    };
+    let behind = segment.range().end == note.offset
+        && segment.address.0.checked_add(segment.file_size) == Some(note.address.0)
+        && segment.file_size.is_multiple_of(4);
+    let in_front = note.range().end == segment.offset
+        && note.address.0.checked_add(note.size) == Some(segment.address.0)
+        && note.size.is_multiple_of(4);
+    if behind {
+        Some(sizes(segment))
+    } else if in_front {
+        let physical = Address(segment.physical.0.wrapping_sub(note.size));
+        Some(Segment { offset: note.offset, address: note.address, physical, ..sizes(segment) })
+    } else {
+        None
+    }
+}
+
+/// Makes the alignment of a segment of notes 4, where all its notes read the same either way.
+pub(super) fn align(page: &Page<'_, '_>) -> Option<Vec<Write>> {
+    let endian = page.elf.header().endian;
+    page.notes().filter(|(_, segment)| segment.align == 8).find_map(|(index, segment)| {
+        let bytes = page.elf.bytes(segment.range());
+        // Read with 8, what follows the first note that is no multiple of 8 is lost, so this list decides.
+        id_among(Notes::new(endian, 4, bytes))?;
+        let len: usize = Notes::new(endian, 4, bytes)
+            .map(|note| {
+                12 + (note.owner.len() + 1).next_multiple_of(4)
+                    + note.contents.len().next_multiple_of(4)
+            })
+            .sum();
+        (len == bytes.len())
+            .then(|| vec![page.replace(index, &Segment { align: 4, ..segment.clone() })])
+    })
+}

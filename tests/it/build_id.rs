@@ -1,0 +1,182 @@
+//! Build-ids: where a core shows one, how it gets there, and what the kernel, elfutils, binutils and Go say of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::corpus::{ALL, Binary, Language, get};
+use crate::support::law::{Halves, hold};
+use crate::support::tools;
+use crate::support::xpost::{Xpost, xpost};
+
+/// Slims a corpus binary with flags; what it says as JSON.
+fn slimmed(binary: Binary, flags: &[&str]) -> (Xpost, Value) {
+    let xpost = xpost();
+    fs::copy(binary.path(), xpost.path("input")).unwrap();
+    let json = xpost.run([&["slim", "--json", "-o", "slim"], flags, &["input"]].concat());
+    let json = json.succeeds().json()["files"][0].clone();
+    (xpost, json)
+}
+
+fn command(name: &str) -> Command {
+    let mut command = Command::new(tools::path(name));
+    command.env("LC_ALL", "C.UTF-8").env_remove("DEBUGINFOD_URLS");
+    command
+}
+
+/// What the kernel wrote when the program died, or gdb where the kernel hands cores to another program.
+fn core(directory: &Path, program: &str) -> PathBuf {
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    let before = names(directory);
+    let path = directory.join(program);
+    if pattern.starts_with(['|', '/', '@']) {
+        let mut waiting = Command::new(&path);
+        waiting.arg("wait").current_dir(directory).stdout(Stdio::piped());
+        let mut waiting = waiting.spawn().unwrap();
+        std::io::Read::read_exact(waiting.stdout.as_mut().unwrap(), &mut [0; 5]).unwrap();
+        let id = waiting.id().to_string();
+        tools::stdout(command("gcore").args(["-o", "core", &id]).current_dir(directory));
+        waiting.kill().unwrap();
+        waiting.wait().unwrap();
+    } else {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -c unlimited && exec \"$0\" crash"]).arg(&path);
+        tools::failure(shell.current_dir(directory).env("GOTRACEBACK", "crash"));
+    }
+    let started = Instant::now();
+    loop {
+        let new = names(directory).into_iter().find(|name| !before.contains(name));
+        if let Some(new) = new {
+            return directory.join(new);
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "no core by the pattern {pattern:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Holds a slim program against all that can see its build-id: the kernel's core of it with the program gone, readelf,
+/// elfutils; it runs, and GNU strip still takes it.
+fn shows(xpost: &Xpost, binary: Binary, id: &str) {
+    let name = binary.name;
+    let (input, slim) = (xpost.read("input"), xpost.read("slim"));
+    hold(&Halves { input, slim, debug: Some(xpost.read("slim.debug")) });
+    for file in ["slim", "slim.debug"] {
+        let said = tools::stdout(command("readelf").arg("-nW").arg(xpost.path(file)));
+        assert!(said.contains(id), "{name} {file}: {said}");
+        let said = tools::stdout(command("eu-readelf").arg("-n").arg(xpost.path(file)));
+        assert!(said.contains(id), "{name} {file}: {said}");
+    }
+    let printed = tools::stdout(&mut binary.command(&xpost.path("slim")));
+    assert_eq!(printed, binary.prints(), "{name}");
+    if binary.language == Language::Go {
+        let said = tools::stdout(command("go").args(["version", "-m"]).arg(xpost.path("slim")));
+        assert!(said.contains("path\t"), "{name}: {said}");
+    }
+    if binary.emulator().is_some() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    fs::copy(xpost.path("slim"), home.path().join("app")).unwrap();
+    let core = core(home.path(), "app");
+    // eu-unstrip opens the program by its name where it is still there, and the core alone is to be seen.
+    fs::remove_file(home.path().join("app")).unwrap();
+    let said =
+        tools::stdout(command("eu-unstrip").arg("-n").arg(format!("--core={}", core.display())));
+    assert!(said.contains(id), "{name}: the core alone shows {said}");
+
+    tools::stdout(command("strip").arg("-o").arg(xpost.path("stripped")).arg(xpost.path("slim")));
+    let printed = tools::stdout(&mut binary.command(&xpost.path("stripped")));
+    assert_eq!(printed, binary.prints(), "{name}");
+    let said = tools::stdout(command("readelf").arg("-nW").arg(xpost.path("stripped")));
+    assert!(said.contains(id), "{name}: {said}");
+}
+
+#[test]
+fn go_s_own_build_id_is_repaired() {
+    for binary in ALL.iter().filter(|binary| binary.language == Language::Go) {
+        let name = binary.name;
+        let (xpost, json) = slimmed(*binary, &[]);
+        assert_eq!(json["identity"]["methods"], serde_json::json!(["repair-extend"]), "{name}");
+        assert_eq!(json["identity"]["inCores"], true, "{name}");
+        // p_filesz and p_memsz of PT_NOTE: 0x64 became 0x88.
+        let patches = json["identity"]["patches"].as_array().unwrap();
+        assert_eq!(patches.len(), 2, "{name}: {json}");
+        for patch in patches {
+            assert_eq!((&patch["before"], &patch["after"]), (&"64".into(), &"88".into()), "{name}");
+        }
+        let id = json["buildId"].as_str().unwrap();
+        let said = tools::stdout(command("readelf").arg("-nW").arg(xpost.path("input")));
+        assert!(said.contains(id), "{name}: the linker's id stays");
+        shows(&xpost, *binary, id);
+        // A second run has nothing to do.
+        let again =
+            xpost.run(["slim", "--json", "-o", "again", "slim"]).exits(0, &["slim already"]);
+        assert_eq!(
+            again.json()["files"][0]["identity"]["methods"],
+            serde_json::json!([]),
+            "{name}"
+        );
+        assert!(xpost.read("again") == xpost.read("slim"), "{name}");
+    }
+}
+
+#[test]
+fn without_the_repair_no_core_of_a_go_program_shows_its_build_id() {
+    let (xpost, json) = slimmed(get("go"), &["--build-id", "keep"]);
+    assert_eq!(json["identity"]["inCores"], false);
+    assert_eq!(json["identity"]["patches"], serde_json::json!([]));
+    let home = tempfile::tempdir().unwrap();
+    fs::copy(xpost.path("slim"), home.path().join("app")).unwrap();
+    let core = core(home.path(), "app");
+    fs::remove_file(home.path().join("app")).unwrap();
+    let said =
+        tools::stdout(command("eu-unstrip").arg("-n").arg(format!("--core={}", core.display())));
+    assert!(!said.contains(json["buildId"].as_str().unwrap()), "{said}");
+}
+
+#[test]
+fn a_stripped_go_program_changes_by_the_repair_alone() {
+    let xpost = xpost();
+    let mut strip = command("strip");
+    tools::stdout(strip.arg("-o").arg(xpost.path("app")).arg(get("go").path()));
+    let ran = xpost.run(["slim", "--explain", "-o", "slim", "app"]);
+    let ran = ran.exits(0, &["nothing leaves it but its build-id's place"]);
+    assert!(ran.stdout.contains("repair-extend: PT_NOTE covers its note now"), "{ran:?}");
+    assert!(ran.stdout.contains(": 64 → 88"), "{ran:?}");
+    let (before, after) = (xpost.read("app"), xpost.read("slim"));
+    let changed = before.iter().zip(&after).filter(|(before, after)| before != after);
+    assert_eq!((before.len(), changed.count()), (after.len(), 2));
+    // With the input as output it would have to change.
+    xpost.run(["slim", "-o", "app", "app"]).exits(2, &["would replace the input"]);
+    xpost.run(["slim", "--in-place", "app"]).succeeds();
+    assert!(xpost.read("app") == after);
+    xpost.run(["slim", "--in-place", "app"]).exits(0, &["slim already"]);
+    assert!(xpost.read("app") == after);
+}
+
+#[test]
+fn a_build_id_that_no_core_shows_is_refused_where_one_is_required() {
+    let xpost = xpost();
+    for (name, said) in [("go", "is not where a core shows it"), ("c-nobuildid", "has no build-id")]
+    {
+        fs::copy(get(name).path(), xpost.path("app")).unwrap();
+        xpost.run(["slim", "--build-id", "require", "-o", "slim", "app"]).exits(3, &[said]);
+        assert!(!xpost.path("slim").exists(), "{name}");
+    }
+    fs::copy(get("c-musl").path(), xpost.path("app")).unwrap();
+    let ran = xpost.run(["slim", "--json", "--build-id", "require", "-o", "slim", "app"]);
+    assert_eq!(ran.succeeds().json()["files"][0]["identity"]["methods"], serde_json::json!([]));
+    xpost.run(["slim", "--build-id", "inject=repair-extend", "-o", "slim", "app"]).succeeds();
+    fs::copy(get("c-nobuildid").path(), xpost.path("app")).unwrap();
+    let ran = xpost.run(["slim", "--build-id", "inject=repair-extend", "-o", "no", "app"]);
+    ran.exits(3, &["repair-extend cannot be done"]);
+    xpost.run(["slim", "--build-id", "inject=magic", "app"]).exits(2, &["repair-extend"]);
+}
