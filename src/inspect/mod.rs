@@ -1,11 +1,13 @@
 //! Elf → facts: for which platform it is, how it is linked, what debug information it holds.
 
 pub mod go;
+mod payload;
 mod platform;
 
 use object::elf;
 use sha2::{Digest as _, Sha256};
 
+pub use payload::{Payload, PayloadKind, payload};
 pub use platform::{Libc, Platform, UnknownPlatform};
 
 use crate::build_id::BuildId;

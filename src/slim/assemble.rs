@@ -55,7 +55,7 @@ pub(super) fn assemble<'data>(
 
     assembly.loaded_part(&map.spans);
     // From here every loaded byte has its place.
-    assembly.sections_that_stay(&map.spans, &kept, &names);
+    assembly.sections_that_stay(&kept, &names);
     let link_at = link.map(|link| {
         assembly.layout.align(4);
         let bytes = link.section(elf);
@@ -66,7 +66,7 @@ pub(super) fn assemble<'data>(
     // From here every byte but the section headers has its place.
     let rows = assembly.rows(&ids, &indices, &kept, &names, link_at);
     assembly.section_headers(&rows, &indices);
-    assembly.payload(&map.spans);
+    assembly.payload();
     let layout = assembly.layout;
     if !elf.is_64() && layout.len() > u32::MAX.into() {
         return Err(Error::TooLarge { len: layout.len() });
@@ -114,7 +114,7 @@ impl<'data> Assembly<'_, 'data> {
     }
 
     /// Appends the sections that stay and are not loaded, and what lies unowned between them.
-    fn sections_that_stay(&mut self, spans: &[Span], kept: &KeptSymbols, names: &Names) {
+    fn sections_that_stay(&mut self, kept: &KeptSymbols, names: &Names) {
         enum Item<'a, 'data> {
             Section(&'a Section<'data>),
             Unowned(Range<u64>),
@@ -128,8 +128,6 @@ impl<'data> Assembly<'_, 'data> {
         let mut items: Vec<(u64, Item<'_, 'data>)> =
             unplaced.map(|section| (section.offset, Item::Section(section))).collect();
         let unowned = self.plan.unowned.iter().filter(|range| range.start >= self.loaded_end);
-        let payload = payload_start(spans);
-        let unowned = unowned.filter(|range| range.start < payload);
         items.extend(unowned.map(|range| (range.start, Item::Unowned(range.clone()))));
         items.sort_by_key(|(offset, _)| *offset);
         for (_, item) in items {
@@ -249,22 +247,11 @@ impl<'data> Assembly<'_, 'data> {
         self.layout.set_header(self.elf.header_with(table));
     }
 
-    /// Appends what followed the image: self-extracting programs look for it at the end.
-    fn payload(&mut self, spans: &[Span]) {
-        let start = payload_start(spans).max(self.loaded_end);
-        let payload = self.plan.unowned.iter().filter(|range| range.start >= start).cloned();
-        for range in payload.collect::<Vec<_>>() {
-            self.layout.push(Piece::Copied(self.elf.bytes(range)), Holds::Unowned);
+    /// Appends what followed the image: programs look for it at the end of the file, AppImages behind the section headers.
+    fn payload(&mut self) {
+        if let Some(payload) = &self.plan.payload {
+            self.layout.push(Piece::Copied(self.elf.bytes(payload.range.clone())), Holds::Payload);
         }
-    }
-}
-
-/// Where the bytes begin that follow everything the headers describe.
-fn payload_start(spans: &[Span]) -> u64 {
-    match spans.last() {
-        Some(Span { range, owner: Owner::Nobody }) => range.start,
-        Some(Span { range, .. }) => range.end,
-        None => 0,
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Holds {
     SectionHeaders,
     /// Bytes of the input that nothing describes.
     Unowned,
+    /// What follows the image.
+    Payload,
     /// Zeros where bytes left that lie before a segment.
     Hole,
     /// Zeros that align what follows.

@@ -118,6 +118,19 @@ pub enum Error {
         "it has no section headers, so nothing in it can be told apart (was it packed, or stripped of them?)"
     )]
     NoSections,
+    /// UPX packed it.
+    #[error("it is packed by UPX: what there is to strip is in its compressed part")]
+    Packed,
+    /// What follows the image would not be found any more.
+    #[error(
+        "the {kind} behind its image is found by its distance from the start of the file ({start:#x}), which would change"
+    )]
+    PayloadMoves {
+        /// What it is.
+        kind: &'static str,
+        /// Where it begins.
+        start: u64,
+    },
     /// A section is loaded with one part and not with the other.
     #[error("section {section}: contents {start:#x}..{end:#x} are partly under a segment")]
     Straddles {

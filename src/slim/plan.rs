@@ -9,6 +9,7 @@ use super::symbols::Choice;
 use super::wished::Wished;
 use super::{Error, Leaving, Options, rules};
 use crate::elf::{Elf, Place, Section, SectionId, overlaps};
+use crate::inspect::{self, Payload, PayloadKind};
 
 /// Everything that is decided about one input.
 #[derive(Debug, Clone)]
@@ -17,8 +18,10 @@ pub struct Plan<'data> {
     pub decisions: Vec<Decision<'data>>,
     /// Which symbols stay.
     pub symbols: Choice<'data>,
-    /// Stretches of the input with contents that no section and no segment owns; they stay.
+    /// Stretches of the input with contents that no section and no segment owns; they stay. A payload is none of them.
     pub unowned: Vec<Range<u64>>,
+    /// What follows the image; it stays at the end.
+    pub payload: Option<Payload>,
     /// Sections that were asked for and are not there, where that is allowed.
     pub missing_sections: Vec<String>,
     /// The bytes of the input that must not move, sorted.
@@ -43,13 +46,25 @@ impl<'data> Plan<'data> {
                 decision.fate = Fate::Drop;
             }
         }
-        let unowned = elf.map().unowned(elf).map(|span| span.range.clone()).collect();
+        let payload = inspect::payload(elf);
+        let is_payload = |range: &Range<u64>| payload.as_ref().is_some_and(|p| p.range == *range);
+        let mut unowned: Vec<_> = elf.map().unowned(elf).map(|span| span.range.clone()).collect();
+        unowned.retain(|range| !is_payload(range));
         let rebuilds_symbols = rebuilds_symbols(elf, &decisions, &symbols);
         let missing_sections = wished.missing;
-        let plan = Self { decisions, symbols, unowned, missing_sections, loaded, rebuilds_symbols };
+        let plan = Self {
+            decisions,
+            symbols,
+            unowned,
+            payload,
+            missing_sections,
+            loaded,
+            rebuilds_symbols,
+        };
         plan.check_places(elf)?;
         plan.check_overlaps(elf)?;
         plan.check_names(elf)?;
+        plan.check_payload()?;
         Ok(plan)
     }
 
@@ -138,6 +153,16 @@ impl<'data> Plan<'data> {
         Ok(())
     }
 
+    /// What is looked for at a distance from the start of the file would not be found.
+    fn check_payload(&self) -> Result<(), Error> {
+        match &self.payload {
+            Some(payload) if self.leaves() && payload.kind == PayloadKind::DenoFromStart => {
+                Err(Error::PayloadMoves { kind: payload.kind.name(), start: payload.range.start })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// String tables that are made anew must be free to move.
     fn check_names(&self, elf: &Elf<'_>) -> Result<(), Error> {
         let of_sections = elf.header().section_names.filter(|_| self.leaves());
@@ -182,6 +207,9 @@ fn refuse(elf: &Elf<'_>) -> Result<(), Error> {
         elf::ET_EXEC | elf::ET_DYN => {}
         other => return Err(Error::UnknownType { kind: other.0 }),
     }
+    if is_packed(elf) {
+        return Err(Error::Packed);
+    }
     if elf.sections().len() <= 1 {
         return Err(Error::NoSections);
     }
@@ -189,4 +217,18 @@ fn refuse(elf: &Elf<'_>) -> Result<(), Error> {
         return Err(Error::DebugFile);
     }
     Ok(())
+}
+
+/// Whether UPX packed it: its loader's header stands behind the program headers (UPX, src/p_unix.h: `l_info`, of which
+/// the second word is the mark), and its pack header at the end. Newer versions leave section headers of their own.
+fn is_packed(elf: &Elf<'_>) -> bool {
+    const MARK: &[u8] = b"UPX!";
+    const PACK_HEADER: u64 = 64;
+    let has_no_sections = elf.sections().len() <= 1;
+    let behind = elf.segments_range().end + 4;
+    let ends_so = || {
+        let end = elf.bytes(elf.len().saturating_sub(PACK_HEADER)..elf.len());
+        end.windows(MARK.len()).any(|window| window == MARK)
+    };
+    elf.bytes(behind..behind + 4) == MARK || has_no_sections && ends_so()
 }

@@ -18,6 +18,7 @@ mod foreign;
 mod laws;
 mod layouts;
 mod oracle;
+mod payload;
 mod place;
 mod readme;
 mod refusals;

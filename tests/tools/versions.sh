@@ -9,7 +9,7 @@ apt_packages=(
     musl-tools
     gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     gdb gdb-multiarch elfutils
-    attr libcap2-bin
+    attr libcap2-bin unzip zip
     skopeo apache2-utils
     jq shellcheck
 )

@@ -12,7 +12,7 @@ use crate::debug::{self, Split};
 use crate::digest::{Digest, Hashing};
 use crate::elf::Elf;
 use crate::fs::{self, Attributes, Dates, Owner};
-use crate::inspect::{self, Platform};
+use crate::inspect::{self, PayloadKind, Platform};
 use crate::release::companion;
 use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing, quoted};
 
@@ -168,6 +168,22 @@ impl<'data> Input<'data> {
         for preset in &self.split.plan.symbols.idle {
             warnings.push(format!("{path} has none of the symbols of {preset}"));
         }
+        if let Some(payload) = self.split.plan.payload.as_ref().filter(|_| self.split.plan.leaves())
+        {
+            let (size, start) = (payload.range.end - payload.range.start, payload.range.start);
+            let size = ui::size(size);
+            warnings.extend(match payload.kind {
+                PayloadKind::Unknown => Some(format!(
+                    "{path}: {size} of no known kind follow the image; they stay at the end, but a program that looks for \
+                     them at {start:#x} will not find them"
+                )),
+                PayloadKind::ZipFromStart => Some(format!(
+                    "{path}: the offsets of the zip archive behind the image count from the start of the file, which some \
+                     readers cannot bear when it is smaller; zip -A puts them right in the slim file"
+                )),
+                _ => None,
+            });
+        }
         for range in &self.split.plan.unowned {
             let size = ui::size(range.end - range.start);
             warnings.push(format!(
@@ -251,6 +267,10 @@ fn explain(error: slim::Error, doing: String) -> Failure {
             failure.hint(format!("spare it where a pattern chose it: -R '!{section}'"))
         }
         E::Object => failure.hint("link it first, and slim the program"),
+        E::Packed => failure.hint("unpack it with upx -d, slim it, and pack that"),
+        E::PayloadMoves { .. } => {
+            failure.hint("slim the program that it was made from (deno, denort), and compile again")
+        }
         E::DebugFile => failure.hint("slim the program itself"),
         _ => failure,
     }

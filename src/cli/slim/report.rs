@@ -31,6 +31,10 @@ impl Input<'_> {
             let methods = self.identified.methods();
             let _ = writeln!(text, "  build-id  {build_id}{methods}");
         }
+        if let Some(payload) = &self.split.plan.payload {
+            let size = ui::size(payload.range.end - payload.range.start);
+            let _ = writeln!(text, "  payload   {}, {size}, stays at the end", payload.kind.name());
+        }
         let choice = &self.split.plan.symbols;
         if choice.keeps_any() {
             let _ = writeln!(text, "  symbols   {} of {} kept", choice.kept.len(), choice.total);
@@ -129,6 +133,7 @@ impl Input<'_> {
             Holds::DebugLink => ".gnu_debuglink".to_owned(),
             Holds::SectionHeaders => "section headers".to_owned(),
             Holds::Unowned => "bytes of no section".to_owned(),
+            Holds::Payload => "payload behind the image".to_owned(),
             Holds::Hole => "zeros before a segment".to_owned(),
             Holds::Alignment => "alignment".to_owned(),
             Holds::Everything => "the input, unchanged".to_owned(),
@@ -152,6 +157,10 @@ impl Input<'_> {
             "buildId": self.build_id,
             "identity": self.identified.receipt(),
             "loadDigest": inspect::load_digest(&self.elf),
+            "payload": self.split.plan.payload.as_ref().map(|payload| json!({
+                "kind": payload.kind.name(),
+                "size": payload.range.end - payload.range.start,
+            })),
             "dropped": self.dropped_by_name().collect::<Vec<_>>(),
             "symbols": { "kept": choice.kept.len(), "total": choice.total },
             "leaves": {
