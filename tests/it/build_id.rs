@@ -101,7 +101,8 @@ fn shows(xpost: &Xpost, binary: Binary, id: &str) {
 
 #[test]
 fn go_s_own_build_id_is_repaired() {
-    for binary in ALL.iter().filter(|binary| binary.language == Language::Go) {
+    let own = |binary: &&Binary| !binary.name.ends_with("nobuildid");
+    for binary in ALL.iter().filter(|binary| binary.language == Language::Go).filter(own) {
         let name = binary.name;
         let (xpost, json) = slimmed(*binary, &[]);
         assert_eq!(json["identity"]["methods"], serde_json::json!(["repair-extend"]), "{name}");

@@ -119,7 +119,10 @@ fn sizes_add_up_and_the_platform_is_the_binary_s() {
             "c-musl-dynamic" => "linux-amd64-musl",
             "go-arm" => "linux-arm-v7",
             "go-mips" => "linux-mips",
-            "go-s390x" => "linux-s390x",
+            "c-i386" => "linux-386",
+            "c-ppc64le" => "linux-ppc64le",
+            "c-riscv64" => "linux-riscv64",
+            name if name.ends_with("s390x") => "linux-s390x",
             name if name.contains("arm64") => "linux-arm64",
             _ => "linux-amd64",
         };

@@ -20,6 +20,7 @@ mod layouts;
 mod oracle;
 mod payload;
 mod place;
+mod readers;
 mod readme;
 mod refusals;
 mod registries;

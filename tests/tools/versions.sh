@@ -1,15 +1,26 @@
 # shellcheck shell=bash disable=SC2034
-# Every version that tests/setup.sh installs stands in this directory: here, and in python.txt and go.txt, which hold
-# the hashes of what python.in and go.in ask for (made by: uv pip compile --universal --python-version 3.11
+# Every version that tests/setup.sh installs stands in this directory: here, and in python.txt, go.txt and go-old.txt, which
+# hold the hashes of what the .in files ask for (made by: uv pip compile --universal --python-version 3.11
 # --generate-hashes --no-annotate --no-header tests/tools/python.in -o tests/tools/python.txt).
 
 # Debian or Ubuntu packages, at the version the system has.
 apt_packages=(
     gcc g++ libc6-dev binutils git ca-certificates
     musl-tools
+<<<<<<< HEAD
     gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     gdb gdb-multiarch elfutils
     attr libcap2-bin unzip zip
+=======
+    lld mold patchelf
+    gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross
+    gcc-i686-linux-gnu libc6-dev-i386-cross
+    gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross
+    gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
+    gcc-s390x-linux-gnu libc6-dev-s390x-cross
+    qemu-user-static
+    gdb gdb-multiarch elfutils lldb valgrind
+>>>>>>> d98d328 (Hold more toolchains' programs, and more readers, against the laws)
     skopeo apache2-utils
     jq shellcheck
 )
@@ -19,6 +30,9 @@ registry_package=docker-registry
 
 # The oldest Go that builds all of go_tools; an older or missing one is replaced by go.in's, below .tools.
 go_minimum=1.26.7
+
+# Rust's standard library for programs of the corpus, from rustup.
+rust_targets=(x86_64-unknown-linux-musl)
 
 go_tools=(
     github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3

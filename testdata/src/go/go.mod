@@ -1,6 +1,6 @@
 module corpus.example/tally
 
-go 1.24
+go 1.21
 
 require corpus.example/greet v1.2.3
 

@@ -41,16 +41,33 @@ pub const ALL: &[Binary] = &[
     binary("c-musl", "amd64", C),
     binary("c-musl-nobuildid", "amd64", C),
     binary("c-musl-dynamic", "amd64", C),
+    binary("c-noseparate", "amd64", C),
+    binary("c-lto", "amd64", C),
+    binary("c-zdebug", "amd64", C),
+    binary("c-splitdwarf", "amd64", C),
+    binary("c-gold", "amd64", C),
+    binary("c-lld", "amd64", C),
+    binary("c-mold", "amd64", C),
+    binary("c-zig-nobuildid", "amd64", C),
+    binary("c-sections", "amd64", C),
     binary("c-arm64-static", "arm64", C),
+    binary("c-arm64-zig-nobuildid", "arm64", C),
+    binary("c-i386", "386", C),
+    binary("c-ppc64le", "ppc64le", C),
+    binary("c-riscv64", "riscv64", C),
+    binary("c-s390x", "s390x", C),
     binary("cxx-static", "amd64", Cxx),
     binary("cxx-arm64", "arm64", Cxx),
     binary("go", "amd64", Go),
+    binary("go-old-nobuildid", "amd64", Go),
+    binary("go-pie", "amd64", Go),
     binary("go-arm64", "arm64", Go),
     binary("go-arm", "arm", Go),
     binary("go-mips", "mips", Go),
     binary("go-s390x", "s390x", Go),
     binary("rust-gnu-static", "amd64", Rust),
     binary("rust-auditable", "amd64", Rust),
+    binary("rust-musl", "amd64", Rust),
 ];
 
 const fn binary(name: &'static str, architecture: &'static str, language: Language) -> Binary {
@@ -69,6 +86,21 @@ pub fn path(name: &str) -> PathBuf {
     get(name).path()
 }
 
+/// A program for a profiler: it spends its time in `hot_leaf`.
+pub fn busy(name: &str) -> PathBuf {
+    built(name)
+}
+
+fn built(name: &str) -> PathBuf {
+    let path = tools::root().join("target/corpus").join(name);
+    assert!(
+        path.exists(),
+        "{} does not exist; run: bash tests/check.sh setup corpus",
+        path.display()
+    );
+    path
+}
+
 /// A program that is committed, `amd64` or `arm64`: the README's example.
 pub fn committed(architecture: &str) -> PathBuf {
     let path = tools::root().join("testdata/bin").join(architecture).join("tally");
@@ -79,13 +111,14 @@ pub fn committed(architecture: &str) -> PathBuf {
 impl Binary {
     /// Where the file is.
     pub fn path(self) -> PathBuf {
-        let path = tools::root().join("target/corpus").join(self.name);
-        assert!(
-            path.exists(),
-            "{} does not exist; run: bash tests/check.sh setup corpus",
-            path.display()
-        );
-        path
+        built(self.name)
+    }
+
+    /// The package of its split DWARF, which a debugger looks for beside the program.
+    pub fn dwp(self) -> Option<PathBuf> {
+        let path = self.path();
+        let package = path.with_file_name(format!("{}.dwp", self.name));
+        package.exists().then_some(package)
     }
 
     /// A command that runs this binary's code from `file`, which is the binary itself or what was made from it; under
@@ -110,10 +143,14 @@ impl Binary {
         };
         match self.architecture {
             same if same == native => None,
+            "386" if native == "amd64" => None,
+            "386" => Some("qemu-i386-static"),
             "amd64" => Some("qemu-x86_64-static"),
             "arm64" => Some("qemu-aarch64-static"),
             "arm" => Some("qemu-arm-static"),
             "mips" => Some("qemu-mips-static"),
+            "ppc64le" => Some("qemu-ppc64le-static"),
+            "riscv64" => Some("qemu-riscv64-static"),
             "s390x" => Some("qemu-s390x-static"),
             other => panic!("no emulator is known for {other}"),
         }

@@ -1,3 +1,3 @@
 module corpus.example/greet
 
-go 1.24
+go 1.21
