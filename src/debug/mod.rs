@@ -16,7 +16,7 @@ pub use compress::Compression;
 pub use link::{checksum, link};
 
 use crate::elf::{Elf, Error, Section, SectionTable};
-use crate::slim::{self, DebugLink, Fate, Holds, Layout, Leaving, Options, Piece, Plan};
+use crate::slim::{self, DebugLink, Fate, Holds, Layout, Options, Piece, Plan};
 
 /// An input, split: its slim file and its debug file.
 #[derive(Debug, Clone)]
@@ -41,8 +41,7 @@ pub fn split<'data>(
 ) -> Result<Split<'data>, slim::Error> {
     let plan = Plan::new(elf, options)?;
     // From here every section has exactly one fate; nothing below decides.
-    let wanted = plan.sets_aside() && options.leaving == Leaving::ToDebugFile;
-    let debug = if wanted { Some(layout(elf, &plan, compression)?) } else { None };
+    let debug = if plan.sets_aside() { Some(layout(elf, &plan, compression)?) } else { None };
     // Decompressed on request, a debug file may be larger than its input.
     if let Some(len) = debug.as_ref().map(Layout::len)
         && !elf.is_64()

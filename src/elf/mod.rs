@@ -12,6 +12,7 @@ mod encode;
 mod error;
 mod map;
 mod note;
+mod relocation;
 mod section;
 mod segment;
 mod symbol;
@@ -27,6 +28,7 @@ pub use encode::SectionTable;
 pub use error::Error;
 pub use map::{ByteMap, Owner, Span};
 pub use note::{Note, Notes};
+pub use relocation::Relocations;
 pub use section::{Address, Section, SectionId};
 pub use segment::{Segment, overlaps};
 pub use symbol::{Place, Symbol, SymbolTable};
@@ -208,7 +210,9 @@ impl<'data> Elf<'data> {
             section.is_loaded() && section.size != 0 && counts
         };
         let mut loaded = self.sections.iter().filter(loads).peekable();
-        loaded.peek().is_some() && loaded.all(|section| section.kind == elf::SHT_NOBITS)
+        !self.is_object()
+            && loaded.peek().is_some()
+            && loaded.all(|section| section.kind == elf::SHT_NOBITS)
     }
 
     /// The notes of the file: those of its sections, or of its segments where it has no sections.

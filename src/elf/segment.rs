@@ -52,14 +52,15 @@ impl Elf<'_> {
     }
 
     /// The bytes of the file that must not move or change, as sorted ranges that do not touch: the ELF
-    /// header, the program header table, everything under a segment, every loaded section.
+    /// header, the program header table, everything under a segment, every loaded section. A linker reads the
+    /// sections of an object file wherever they lie.
     pub fn loaded_ranges(&self) -> Vec<Range<u64>> {
         let mut ranges = vec![0..self.header_size(), self.segments_range()];
         ranges.extend(self.segments().iter().map(Segment::range));
         ranges.extend(
             self.sections()
                 .iter()
-                .filter(|section| section.is_loaded())
+                .filter(|section| section.is_loaded() && !self.is_object())
                 .map(|section| section.range()),
         );
         ranges.retain(|range| !range.is_empty());

@@ -40,6 +40,18 @@ impl Symbol<'_> {
         self.info.0 >> 4 == elf::STB_LOCAL.0
     }
 
+    /// Whether other files may be linked to it by its name, or it asks for one that may be absent.
+    pub fn is_linked_to(&self) -> bool {
+        let is_weak = self.info.0 >> 4 == elf::STB_WEAK.0;
+        !self.is_local() && (is_weak || !self.is_undefined())
+    }
+
+    /// Whether it marks where code or data begins, which linkers for Arm and RISC-V read (AAELF64, "Mapping symbols").
+    pub fn is_mapping(&self) -> bool {
+        let named = matches!(self.name, [b'$', b'a' | b'd' | b't' | b'x', ..]);
+        named && self.info == elf::SymbolInfo::new(elf::STB_LOCAL, elf::STT_NOTYPE)
+    }
+
     /// Whether it is defined somewhere else.
     pub fn is_undefined(&self) -> bool {
         self.place == Place::Reserved(elf::SHN_UNDEF.0)

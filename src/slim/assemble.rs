@@ -10,6 +10,7 @@ use object::elf;
 use object::write::elf::SectionHeader;
 
 use super::headers::{Indices, KeptSymbols, Names};
+use super::relocatable::{self, symbol_index};
 use super::{DebugLink, Error, Holds, Layout, Piece, Plan};
 use crate::elf::{Elf, Owner, Section, SectionId, SectionTable, Span};
 
@@ -55,7 +56,7 @@ pub(super) fn assemble<'data>(
 
     assembly.loaded_part(&map.spans);
     // From here every loaded byte has its place.
-    assembly.sections_that_stay(&kept, &names);
+    assembly.sections_that_stay(&indices, &kept, &names);
     let link_at = link.map(|link| {
         assembly.layout.align(4);
         let bytes = link.section(elf);
@@ -114,7 +115,7 @@ impl<'data> Assembly<'_, 'data> {
     }
 
     /// Appends the sections that stay and are not loaded, and what lies unowned between them.
-    fn sections_that_stay(&mut self, kept: &KeptSymbols, names: &Names) {
+    fn sections_that_stay(&mut self, indices: &Indices, kept: &KeptSymbols, names: &Names) {
         enum Item<'a, 'data> {
             Section(&'a Section<'data>),
             Unowned(Range<u64>),
@@ -136,7 +137,7 @@ impl<'data> Assembly<'_, 'data> {
                     self.layout.push(Piece::Copied(self.elf.bytes(range)), Holds::Unowned);
                 }
                 Item::Section(section) => {
-                    let piece = self.contents(section, kept, names);
+                    let piece = self.contents(section, indices, kept, names);
                     self.layout.align(sane_align(section.align));
                     let size = piece.len();
                     let offset = self.layout.push(piece, Holds::Section(section.id));
@@ -149,6 +150,7 @@ impl<'data> Assembly<'_, 'data> {
     fn contents(
         &self,
         section: &Section<'data>,
+        indices: &Indices,
         kept: &KeptSymbols,
         names: &Names,
     ) -> Piece<'data> {
@@ -163,7 +165,8 @@ impl<'data> Assembly<'_, 'data> {
                     names.symbols.clone()
                 })
             }
-            _ => Piece::Copied(section.data),
+            _ => relocatable::renumbered(self.elf, self.plan, indices, section)
+                .map_or(Piece::Copied(section.data), Piece::Made),
         }
     }
 
@@ -199,6 +202,11 @@ impl<'data> Assembly<'_, 'data> {
             row.sh_link = indices.of(section.link);
             if section.info_is_section() {
                 row.sh_info = indices.of(section.info);
+            }
+            match section.kind {
+                elf::SHT_GROUP => row.sh_info = symbol_index(self.plan, section.info),
+                relocatable::ADDRESSES if !self.plan.symbols.keeps_all() => row.sh_link = 0,
+                _ => {}
             }
             match self.places.get(section.id.index()).copied().flatten() {
                 Some((offset, size)) => (row.sh_offset, row.sh_size) = (offset, size),

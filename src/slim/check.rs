@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::references::References;
 use super::{Error, Layout, Piece, Plan};
 use crate::elf::{Elf, Segment};
 
@@ -79,15 +80,20 @@ fn same(elf: &Elf<'_>, range: &Range<u64>, piece: &Piece<'_>, both: &Range<u64>)
 
 fn sections(elf: &Elf<'_>, plan: &Plan<'_>, slim: &Elf<'_>) -> Result<(), Broken> {
     let mut found = slim.sections().iter();
+    let references = elf.is_object().then(|| References::new(elf, slim));
+    let references = references.transpose().map_err(Broken::Unreadable)?;
     for old in plan.in_slim().filter_map(|id| elf.section(id)) {
         let broken = || Broken::Section(old.display_name());
         let new = found.next().ok_or_else(broken)?;
         let made_anew = elf.header().section_names == Some(old.id) || plan.rebuilds(old.id);
         let same_header = (new.name, new.kind, new.flags, new.address, new.align, new.entry_size)
             == (old.name, old.kind, old.flags, old.address, old.align, old.entry_size);
-        let same_place = !old.is_loaded() || !old.has_contents() || new.offset == old.offset;
-        let same_bytes =
-            made_anew || new.data == old.data && (new.size == old.size || old.id.0 == 0);
+        let same_place =
+            elf.is_object() || !old.is_loaded() || !old.has_contents() || new.offset == old.offset;
+        let same_references = references.as_ref().and_then(|both| both.same(plan, old, new));
+        let same_bytes = same_references.unwrap_or_else(|| {
+            made_anew || new.data == old.data && (new.size == old.size || old.id.0 == 0)
+        });
         if !same_header || !same_place || !same_bytes {
             return Err(broken());
         }

@@ -15,6 +15,8 @@ mod options;
 mod pattern;
 mod plan;
 mod preset;
+mod references;
+mod relocatable;
 mod rules;
 mod spell;
 mod symbols;
@@ -96,9 +98,29 @@ pub enum Error {
     /// The input is damaged.
     #[error(transparent)]
     Elf(#[from] elf::Error),
-    /// An object file.
-    #[error("it is an object file (.o); xpost slims linked programs and shared libraries")]
-    Object,
+    /// An object file that is to lose its symbols.
+    #[error("it is an object file: without symbols it cannot be linked any more")]
+    ObjectSymbols,
+    /// A symbol of an object file that is to leave, and is needed.
+    #[error("the symbol {symbol:?} cannot leave: {user} needs it")]
+    SymbolNeeded {
+        /// The symbol.
+        symbol: String,
+        /// The section of relocations, or the group, that names it.
+        user: String,
+    },
+    /// Something that names symbols by their indices in a form that cannot be made anew.
+    #[error(
+        "section {section} ({name}) names symbols in a form that xpost cannot change: {reason}"
+    )]
+    SymbolsFixed {
+        /// Which.
+        section: u32,
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A core file.
     #[error("it is a core file, not a program")]
     Core,

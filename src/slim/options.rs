@@ -40,9 +40,13 @@ pub struct Sections {
 /// What happens to the symbols of which no wish speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rest {
-    /// They leave.
+    /// They leave; all stay in an object file, which is linked by them.
     #[default]
+    Fitting,
+    /// They leave, so an object file is refused.
     Leaves,
+    /// They leave, but in an object file those stay that linking needs.
+    Unneeded,
     /// They stay, because of this option.
     Stays(&'static str),
 }

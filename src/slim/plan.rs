@@ -7,7 +7,7 @@ use object::elf;
 use super::fate::{Decision, Fate};
 use super::symbols::Choice;
 use super::wished::Wished;
-use super::{Error, Leaving, Options, rules};
+use super::{Error, Leaving, Options, relocatable, rules};
 use crate::elf::{Elf, Place, Section, SectionId, overlaps};
 use crate::inspect::{self, Payload, PayloadKind};
 
@@ -26,6 +26,8 @@ pub struct Plan<'data> {
     pub missing_sections: Vec<String>,
     /// The bytes of the input that must not move, sorted.
     pub(super) loaded: Vec<Range<u64>>,
+    /// Where that goes which leaves.
+    leaving: Leaving,
     /// Whether the slim file's symbol table is not the input's.
     rebuilds_symbols: bool,
 }
@@ -38,10 +40,17 @@ impl<'data> Plan<'data> {
         let mut symbols = Choice::new(elf, options)?;
         let wished = Wished::new(elf, options, &loaded)?;
         let mut decisions = rules::decide(elf, &symbols, &loaded, &wished)?;
-        if symbols.leave_with(&decisions) {
+        let mut changes = symbols.leave_with(&decisions);
+        if elf.is_object() {
+            let needed = relocatable::needed(elf, symbols.table.as_ref(), &decisions)?;
+            changes |= symbols.need(elf, options.symbols.rest, &needed)?;
+        }
+        if changes {
             decisions = rules::decide(elf, &symbols, &loaded, &wished)?;
         }
-        if options.leaving == Leaving::Dropped {
+        // A debugger reads a program, and the debug information of an object file is in that if it was there.
+        let leaving = if elf.is_object() { Leaving::Dropped } else { options.leaving };
+        if leaving == Leaving::Dropped {
             for decision in decisions.iter_mut().filter(|decision| decision.fate == Fate::Debug) {
                 decision.fate = Fate::Drop;
             }
@@ -59,6 +68,7 @@ impl<'data> Plan<'data> {
             payload,
             missing_sections,
             loaded,
+            leaving,
             rebuilds_symbols,
         };
         plan.check_places(elf)?;
@@ -76,6 +86,9 @@ impl<'data> Plan<'data> {
 
     /// Whether a debug file gets anything that the slim file has not.
     pub fn sets_aside(&self) -> bool {
+        if self.leaving == Leaving::Dropped {
+            return false;
+        }
         let debug = |decision: &Decision<'_>| match decision.fate {
             Fate::Debug => true,
             Fate::Both => decision.rule == "kept-symbols" && !self.symbols.keeps_all(),
@@ -184,7 +197,7 @@ impl<'data> Plan<'data> {
 
 /// See [`Plan::rebuilds_symbols`].
 fn rebuilds_symbols(elf: &Elf<'_>, decisions: &[Decision<'_>], symbols: &Choice<'_>) -> bool {
-    let Some(table) = symbols.table.filter(|_| symbols.keeps_any()) else { return false };
+    let Some(table) = symbols.table else { return false };
     let stays = decisions.get(table.section.index());
     if stays.is_none_or(|decision| decision.rule != "kept-symbols") {
         return false;
@@ -202,9 +215,8 @@ fn rebuilds_symbols(elf: &Elf<'_>, decisions: &[Decision<'_>], symbols: &Choice<
 /// What cannot be slimmed.
 fn refuse(elf: &Elf<'_>) -> Result<(), Error> {
     match elf.header().kind {
-        elf::ET_REL => return Err(Error::Object),
         elf::ET_CORE => return Err(Error::Core),
-        elf::ET_EXEC | elf::ET_DYN => {}
+        elf::ET_EXEC | elf::ET_DYN | elf::ET_REL => {}
         other => return Err(Error::UnknownType { kind: other.0 }),
     }
     if is_packed(elf) {

@@ -45,10 +45,16 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "kept-symbols",
-        applies: |s, c| c.is_symbols(s) && c.choice.keeps_any(),
+        applies: |s, c| c.is_symbols(s) && (c.choice.keeps_any() || c.elf.is_object()),
         fate: Fate::Both,
     },
     Rule { name: "symbols", applies: |s, c| c.is_symbols(s), fate: Fate::Debug },
+    // The link of an object file that the compiler optimises goes on with its debug information.
+    Rule {
+        name: "link-time",
+        applies: |s, c| c.elf.is_object() && is_link_time(s),
+        fate: Fate::Keep,
+    },
     // A backtrace through code that .eh_frame does not describe needs it even without the debug file.
     Rule {
         name: "only-unwind-info",
@@ -57,10 +63,20 @@ const RULES: &[Rule] = &[
     },
     Rule { name: "debug", applies: |s, _| s.is_debug(), fate: Fate::Debug },
     Rule { name: "relocations", applies: |s, c| c.relocates_leaving(s), fate: Fate::Debug },
+    Rule { name: "group", applies: |s, c| c.is_deserted(s), fate: Fate::Debug },
     Rule { name: "note", applies: |s, _| is_note(s), fate: Fate::Both },
-    Rule { name: LEFTOVER, applies: |s, _| s.is_leftover(), fate: Fate::Debug },
+    // From an object file the linker takes the warnings, and puts the versions together.
+    Rule {
+        name: LEFTOVER,
+        applies: |s, c| s.is_leftover() && !c.elf.is_object(),
+        fate: Fate::Debug,
+    },
     // The slim file gets a link to its new debug file.
-    Rule { name: OLD_LINK, applies: |s, _| s.name == b".gnu_debuglink", fate: Fate::Debug },
+    Rule {
+        name: OLD_LINK,
+        applies: |s, c| s.name == b".gnu_debuglink" && !c.elf.is_object(),
+        fate: Fate::Debug,
+    },
     // .dep-v0, .ARM.attributes, users' own sections: not loaded, and read.
     Rule { name: "other", applies: |_, _| true, fate: Fate::Keep },
 ];
@@ -110,15 +126,42 @@ impl Context<'_, '_> {
         section.has_contents() && overlaps(&section.range(), self.loaded) == Some(true)
     }
 
-    /// Relocations that the linker left (`--emit-relocs`) belong to symbols or sections that leave.
+    fn rule(&self, section: &Section<'_>) -> &'static Rule {
+        let rule = RULES.iter().find(|rule| (rule.applies)(section, self));
+        rule.expect("the last rule applies to all")
+    }
+
+    fn leaves(&self, section: &Section<'_>) -> bool {
+        !self.rule(section).fate.is_in_slim()
+    }
+
+    /// Relocations go with their section. Those that the linker left in a program (`--emit-relocs`) belong to symbols
+    /// as well.
     fn relocates_leaving(&self, section: &Section<'_>) -> bool {
         let target = self.elf.section(SectionId(section.info));
         let symbols = self.elf.section(SectionId(section.link));
-        matches!(section.kind, elf::SHT_REL | elf::SHT_RELA)
-            && (target.is_some_and(|target| !target.is_loaded() && target.is_debug())
+        is_relocations(section)
+            && (target.is_some_and(|target| !is_relocations(target) && self.leaves(target))
                 || symbols.is_some_and(|symbols| self.is_symbols(symbols))
-                    && !self.choice.keeps_all())
+                    && !self.choice.keeps_all()
+                    && !self.elf.is_object())
     }
+
+    /// A group goes with the last of its members.
+    fn is_deserted(&self, section: &Section<'_>) -> bool {
+        let Some((_, members)) = self.elf.group(section) else { return false };
+        let mut members = members.iter().filter_map(|id| self.elf.section(*id));
+        members.all(|member| member.kind != elf::SHT_GROUP && self.leaves(member))
+    }
+}
+
+fn is_relocations(section: &Section<'_>) -> bool {
+    matches!(section.kind, elf::SHT_REL | elf::SHT_RELA)
+}
+
+/// GCC's early debug information: without it the link of `-flto -g` fails.
+fn is_link_time(section: &Section<'_>) -> bool {
+    section.name.starts_with(b".gnu.debuglto_")
 }
 
 /// Gives each section its fate. What leaves only in company stays when nothing else leaves.
@@ -128,14 +171,13 @@ pub(super) fn decide<'data>(
     loaded: &[std::ops::Range<u64>],
     wished: &Wished,
 ) -> Result<Vec<Decision<'data>>, Error> {
-    let context =
-        Context { elf, choice, loaded, unwinds_alone: frames::unwinds_alone(elf)?, wished };
+    let unwinds_alone = if elf.is_object() { None } else { frames::unwinds_alone(elf)? };
+    let context = Context { elf, choice, loaded, unwinds_alone, wished };
     let mut decisions: Vec<_> = elf
         .sections()
         .iter()
         .map(|section| {
-            let rule = RULES.iter().find(|rule| (rule.applies)(section, &context));
-            let rule = rule.expect("the last rule applies to all");
+            let rule = context.rule(section);
             Decision { section: section.id, name: section.name, fate: rule.fate, rule: rule.name }
         })
         .collect();

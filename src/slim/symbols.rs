@@ -7,11 +7,13 @@ use object::elf;
 use super::find::{self, Hits, Scope};
 use super::near::near;
 use super::{Absent, Decision, Error, Meant, Missing, Options, Rest, Sense, Symbols, Wish};
-use crate::elf::{Elf, Place, Symbol, SymbolTable};
+use crate::elf::{Elf, Place, Section, SectionId, Symbol, SymbolTable};
 
 /// A name that nobody has is likely a slip of the finger, thousands are the wrong file: near misses cost a look at
 /// every symbol.
 const NEAR_MISSES: usize = 8;
+
+const UNNEEDED: &str = "--strip-unneeded";
 
 /// The symbols of an input, and those of them that stay in the slim file.
 #[derive(Debug, Clone)]
@@ -44,6 +46,13 @@ impl<'data> Choice<'data> {
     pub(super) fn new(elf: &Elf<'data>, options: &Options) -> Result<Self, Error> {
         let table = elf.symbols(elf::SHT_SYMTAB)?;
         let Symbols { rest, keep, strip } = &options.symbols;
+        let (stays, unneeded) = match (rest, elf.is_object()) {
+            (Rest::Stays(option), _) => (Some(*option), false),
+            (Rest::Fitting, true) => (Some("-g, as always of an object file"), false),
+            (Rest::Leaves, true) => return Err(Error::ObjectSymbols),
+            (Rest::Unneeded, true) => (None, true),
+            (Rest::Fitting | Rest::Leaves | Rest::Unneeded, false) => (None, false),
+        };
         let to_keep = find::find(table.as_ref(), keep);
         let to_strip = find::find(table.as_ref(), strip);
         let missing = missing(elf, table.as_ref(), to_keep.iter().chain(&to_strip))?;
@@ -57,14 +66,15 @@ impl<'data> Choice<'data> {
         };
         let idle = to_keep.iter().filter(is_idle).map(|hits| hits.wish.to_string()).collect();
         let mut rules = Vec::new();
-        let rest = match rest {
-            Rest::Leaves => None,
-            Rest::Stays(option) => {
-                rules.push((*option).to_owned());
-                Some((0, Scope::Among))
-            }
+        let rest = (0, Scope::Among);
+        let rests: fn(&Symbol<'_>) -> bool = match (stays, unneeded) {
+            (Some(_), _) => |_| true,
+            (None, true) => |symbol| symbol.is_linked_to() || symbol.is_mapping(),
+            (None, false) => |_| false,
         };
-        let mut verdicts = vec![rest; total as usize];
+        rules.extend(stays.or(unneeded.then_some(UNNEEDED)).map(str::to_owned));
+        let symbols = table.iter().flat_map(|table| table.iter());
+        let mut verdicts: Vec<_> = symbols.map(|symbol| rests(&symbol).then_some(rest)).collect();
         let mut judge = |position: usize, verdict| {
             if let Some(old) = verdicts.get_mut(position) {
                 *old = verdict;
@@ -97,6 +107,35 @@ impl<'data> Choice<'data> {
             _ => true,
         });
         self.kept.len() != before
+    }
+
+    /// Lets the symbols of an object file stay that what stays names, each with the section that does. Says whether
+    /// there were any. One that was to leave by its name is an error.
+    pub(super) fn need(
+        &mut self,
+        elf: &Elf<'_>,
+        rest: Rest,
+        needed: &[Option<SectionId>],
+    ) -> Result<bool, Error> {
+        let rule = self.rules.len();
+        self.rules.push(format!("{UNNEEDED}: relocations or groups name it"));
+        let mut kept = std::mem::take(&mut self.kept).into_iter().peekable();
+        let mut added = false;
+        let mut all = Vec::new();
+        for symbol in self.table.iter().flat_map(|table| table.iter()) {
+            if let Some(one) = kept.next_if(|kept| kept.symbol.index == symbol.index) {
+                all.push(one);
+            } else if let Some(user) = needed.get(symbol.index as usize).copied().flatten() {
+                if rest != Rest::Unneeded {
+                    let user = elf.section(user).map(Section::display_name).unwrap_or_default();
+                    return Err(Error::SymbolNeeded { symbol: symbol.display_name(), user });
+                }
+                all.push(Kept { symbol, rule, scope: Scope::Itself });
+                added = true;
+            }
+        }
+        self.kept = all;
+        Ok(added)
     }
 
     /// The symbols that stay, in the table's order.

@@ -40,9 +40,12 @@ pub(super) struct SymbolArgs {
     /// Let this symbol leave where all others stay (-g, --keep-symtab); it must exist. -K is stronger
     #[arg(help_heading = "Symbols", short = 'N', long = "strip-symbol", value_name = "NAME")]
     strip: Vec<String>,
-    /// Remove all symbols but those kept (the default)
+    /// Remove all symbols but those kept (the default); not from object files, which cannot be linked without
     #[arg(help_heading = "Symbols", short = 's', long)]
     strip_all: bool,
+    /// The same, but in object files keep those that linking needs
+    #[arg(help_heading = "Symbols", long, conflicts_with_all = ["strip_debug", "keep_symtab", "strip_all"])]
+    strip_unneeded: bool,
     /// Accepted for scripts: patterns need no flag
     #[arg(help_heading = "Symbols", short = 'w', long)]
     wildcard: bool,
@@ -89,7 +92,9 @@ impl SymbolArgs {
         let rest = match (self.strip_debug, self.keep_symtab) {
             (true, _) => Rest::Stays("-g"),
             (false, true) => Rest::Stays("--keep-symtab"),
-            (false, false) => Rest::Leaves,
+            (false, false) if self.strip_all => Rest::Leaves,
+            (false, false) if self.strip_unneeded => Rest::Unneeded,
+            (false, false) => Rest::Fitting,
         };
         let mut keep: Vec<_> = self.keep.iter().map(|text| Wish::named("-K", text)).collect();
         for path in &self.keep_lists {
@@ -109,7 +114,7 @@ impl SymbolArgs {
         refuse_spares_alone(&keep)?;
         refuse_spares_alone(&strip)?;
         match rest {
-            Rest::Leaves if !strip.is_empty() => {
+            Rest::Fitting | Rest::Leaves | Rest::Unneeded if !strip.is_empty() => {
                 let failure = Failure::plain(
                     Exit::Usage,
                     format!("{} takes away nothing where all symbols leave", show(&strip)),

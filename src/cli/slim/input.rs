@@ -56,6 +56,11 @@ impl<'data> Input<'data> {
                 let debug = debug.clone().unwrap_or_else(|| debug_beside(&slim));
                 (Some(slim), debug)
             }
+            To::Release { .. } if elf.is_object() => {
+                return Err(Failure::plain(Exit::Usage, doing())
+                    .because("it is an object file, and a release has programs and libraries")
+                    .hint("link it first; or slim it elsewhere with --output or --in-place"));
+            }
             To::Release { root, name } => {
                 let name = output_name(&source, name.as_ref())?;
                 let platform = platform.as_ref().map_err(|error| {
@@ -67,6 +72,7 @@ impl<'data> Input<'data> {
             }
         };
         let existing = Existing::read(&debug_path, build_id.as_ref(), &elf);
+        let existing = existing.filter(|_| !elf.is_object());
         let link_name =
             debug_path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let mut kept_debug = existing.is_some();
@@ -152,7 +158,10 @@ impl<'data> Input<'data> {
                  (Rust: debug = true and strip = \"none\", Go: without -ldflags=-s or -w)"
             ));
         }
-        if job.options.leaving == Leaving::Dropped && self.split.plan.leaves() {
+        if job.options.leaving == Leaving::Dropped
+            && self.split.plan.leaves()
+            && !self.elf.is_object()
+        {
             warnings.push(format!(
                 "{path}: what leaves is dropped, there will be no debug file (--no-debug-file)"
             ));
@@ -250,7 +259,9 @@ fn explain(error: slim::Error, doing: String) -> Failure {
         E::SymbolsMissing { .. }
         | E::SymbolLeaves { .. }
         | E::SectionsMissing { .. }
-        | E::SectionStays { .. } => Exit::Refused,
+        | E::SectionStays { .. }
+        | E::ObjectSymbols
+        | E::SymbolNeeded { .. } => Exit::Refused,
         E::Broken(_) => Exit::Failed,
         _ => Exit::Damaged,
     };
@@ -266,7 +277,9 @@ fn explain(error: slim::Error, doing: String) -> Failure {
         E::SectionStays { section, .. } => {
             failure.hint(format!("spare it where a pattern chose it: -R '!{section}'"))
         }
-        E::Object => failure.hint("link it first, and slim the program"),
+        E::ObjectSymbols => failure.hint(
+            "-g takes the debug information alone, --strip-unneeded all that linking can spare",
+        ),
         E::Packed => failure.hint("unpack it with upx -d, slim it, and pack that"),
         E::PayloadMoves { .. } => {
             failure.hint("slim the program that it was made from (deno, denort), and compile again")

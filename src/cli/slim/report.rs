@@ -1,5 +1,6 @@
 //! What happened to an input, for people and for programs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::cli::ui;
 use crate::digest::Digest;
 use crate::elf::Section;
 use crate::inspect::{self, Platform};
-use crate::slim::{Decision, Holds, Layout};
+use crate::slim::{Decision, Fate, Holds, Layout};
 
 impl Input<'_> {
     /// What happened, for people.
@@ -57,11 +58,15 @@ impl Input<'_> {
         }
     }
 
-    /// The sections that -R dropped.
+    /// The sections that neither file has: those of -R, and all that leave an object file. Of one name there may be
+    /// thousands.
     fn dropped_by_name(&self) -> impl Iterator<Item = String> + '_ {
-        let removed = |decision: &&Decision<'_>| decision.rule == "user-remove";
-        let removed = self.split.plan.decisions.iter().filter(removed);
-        removed.map(|decision| String::from_utf8_lossy(decision.name).into_owned())
+        let dropped = |decision: &&Decision<'_>| {
+            decision.rule == "user-remove" || self.elf.is_object() && decision.fate == Fate::Drop
+        };
+        let dropped = self.split.plan.decisions.iter().filter(dropped);
+        let names: BTreeSet<_> = dropped.map(|decision| decision.name).collect();
+        names.into_iter().map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
     fn explain(&self, text: &mut String) {
