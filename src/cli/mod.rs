@@ -7,6 +7,7 @@ mod environment;
 mod failure;
 mod pull;
 mod push;
+mod restore;
 mod sbom;
 mod shell;
 mod sign;
@@ -65,6 +66,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     Slim(slim::Args),
+    Restore(restore::Args),
     Sbom(sbom::Args),
     Sign(sign::Args),
     Push(push::Args),
@@ -117,6 +119,7 @@ impl Command {
     fn run(self, global: &Global, ui: Ui) -> (&'static str, Result<(), Failure>) {
         match self {
             Self::Slim(args) => ("slim", slim::run(&args, global, ui)),
+            Self::Restore(args) => ("restore", restore::run(&args, ui)),
             Self::Sbom(args) => ("sbom", sbom::run(&args, global, ui)),
             Self::Sign(args) => ("sign", sign::run(args, global, ui)),
             Self::Push(args) => ("push", push::run(&args, global, ui)),

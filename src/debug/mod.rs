@@ -8,14 +8,20 @@
 mod check;
 mod compress;
 mod link;
+mod origin;
+mod restore;
 
 use object::elf;
 use object::write::elf::SectionHeader;
 
 pub use compress::Compression;
 pub use link::{checksum, link};
+pub use restore::{Restored, Unrestorable, restore};
+
+use origin::Origin;
 
 use crate::elf::{Elf, Error, Section, SectionTable};
+use crate::identity::FIRST_PAGE;
 use crate::slim::{self, DebugLink, Fate, Holds, Layout, Options, Piece, Plan};
 
 /// An input, split: its slim file and its debug file.
@@ -29,19 +35,22 @@ pub struct Split<'data> {
     pub debug: Option<Layout<'data>>,
 }
 
-/// Splits an input. `link_to` makes the link to the debug file, whose layout it is given.
+/// Splits an input. `link_to` makes the link to the debug file, whose layout it is given. `original` is the input as it
+/// was before a build-id was put right in it, so that it can be restored.
 ///
 /// # Errors
 /// What cannot be slimmed, and a debug section that cannot be decompressed.
 pub fn split<'data>(
     elf: &Elf<'data>,
+    original: &[u8],
     options: &Options,
     compression: Compression,
     link_to: impl FnOnce(&Layout<'data>) -> DebugLink,
 ) -> Result<Split<'data>, slim::Error> {
     let plan = Plan::new(elf, options)?;
     // From here every section has exactly one fate; nothing below decides.
-    let debug = if plan.sets_aside() { Some(layout(elf, &plan, compression)?) } else { None };
+    let layout = || layout(elf, original, &plan, compression);
+    let debug = if plan.sets_aside() { Some(layout()?) } else { None };
     // Decompressed on request, a debug file may be larger than its input.
     if let Some(len) = debug.as_ref().map(Layout::len)
         && !elf.is_64()
@@ -57,14 +66,11 @@ pub fn split<'data>(
     Ok(Split { plan, slim, debug })
 }
 
-/// Only what the kernel writes into every core: a note below this offset stays at its offset, so that
-/// whoever follows the program headers finds it there.
-const FIRST_PAGE: u64 = 4096;
-
 /// Lays out the debug file of a plan. Loaded sections lose their contents, debug sections are compressed
 /// as asked; everything else is copied.
 pub fn layout<'data>(
     elf: &Elf<'data>,
+    original: &[u8],
     plan: &Plan<'data>,
     compression: Compression,
 ) -> Result<Layout<'data>, Error> {
@@ -127,6 +133,10 @@ pub fn layout<'data>(
         encoder.section_header(&mut bytes, header);
     }
     layout.push(Piece::Made(bytes), Holds::SectionHeaders);
+    let mut loose = plan.unowned.clone();
+    loose.extend(plan.payload.as_ref().map(|payload| payload.range.clone()));
+    let origin = Origin::new(elf, original, loose, &headers);
+    layout.push(Piece::Made(origin.to_text().into_bytes()), Holds::Origin);
     layout.set_header(elf.with_segments_at(elf.header_with(table), segments_at));
     Ok(layout)
 }
@@ -135,6 +145,8 @@ fn in_debug(plan: &Plan<'_>, section: &Section<'_>) -> bool {
     section.has_contents() && matches!(plan.fate(section.id), Fate::Debug | Fate::Both)
 }
 
+/// Only the first page is in every core: a note there stays at its offset, so that whoever follows the program headers
+/// finds it.
 fn in_first_page(section: &Section<'_>) -> bool {
     section.is_loaded() && section.range().end <= FIRST_PAGE
 }

@@ -49,6 +49,8 @@ pub enum Holds {
     DebugLink,
     /// The section header table.
     SectionHeaders,
+    /// How the input was laid out, behind everything else in a debug file.
+    Origin,
     /// Bytes of the input that nothing describes.
     Unowned,
     /// What follows the image.

@@ -25,6 +25,7 @@ mod readers;
 mod readme;
 mod refusals;
 mod registries;
+mod restore;
 mod road;
 mod sections;
 mod slim;

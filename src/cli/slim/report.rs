@@ -137,6 +137,7 @@ impl Input<'_> {
             }
             Holds::DebugLink => ".gnu_debuglink".to_owned(),
             Holds::SectionHeaders => "section headers".to_owned(),
+            Holds::Origin => "how to restore the input".to_owned(),
             Holds::Unowned => "bytes of no section".to_owned(),
             Holds::Payload => "payload behind the image".to_owned(),
             Holds::Hole => "zeros before a segment".to_owned(),

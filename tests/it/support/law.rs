@@ -47,7 +47,7 @@ pub fn try_split(
 ) -> Result<Halves, slim::Error> {
     let elf = Elf::parse(input)?;
     let link = |layout: &_| debug::link("input.debug", layout);
-    let Split { slim, debug, .. } = debug::split(&elf, options, compression, link)?;
+    let Split { slim, debug, .. } = debug::split(&elf, input, options, compression, link)?;
     let sum = |layout: &slim::Layout<'_>| layout.sizes().iter().map(|(_, size)| size).sum::<u64>();
     assert_eq!(sum(&slim), slim.len(), "sizes add up");
     let debug = debug.map(|layout| {

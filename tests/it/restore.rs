@@ -1,0 +1,144 @@
+//! `xpost restore`: what the two halves say is the whole.
+
+use xpost::elf::Elf;
+
+use crate::support::xpost::{Xpost, xpost};
+use crate::support::{corpus, tools};
+
+fn halves(name: &str, flags: &[&str]) -> Xpost {
+    let xpost = xpost();
+    std::fs::copy(corpus::path(name), xpost.path("app")).unwrap();
+    xpost.run([&["slim", "-o", "slim"], flags, &["app"]].concat()).succeeds();
+    xpost
+}
+
+fn restored(xpost: &Xpost) -> serde_json::Value {
+    xpost.run(["restore", "slim", "slim.debug", "-o", "again", "--json"]).succeeds().json()
+}
+
+#[test]
+fn every_binary_comes_back_bit_for_bit() {
+    for binary in corpus::ALL {
+        for flags in [&["--compress-debug-sections=none"][..], &[], &["-g"]] {
+            // Decompressed on request, the compressed bytes of an input are gone.
+            let compressed = binary.name.starts_with("go") || binary.name == "c-compressed";
+            if compressed && flags.contains(&"--compress-debug-sections=none") {
+                continue;
+            }
+            let xpost = halves(binary.name, flags);
+            if !xpost.path("slim.debug").exists() {
+                assert!(xpost.read("slim") == xpost.read("app"), "{} {flags:?}", binary.name);
+                continue;
+            }
+            let json = restored(&xpost);
+            assert_eq!(json["exact"], true, "{} {flags:?}", binary.name);
+            assert!(xpost.read("again") == xpost.read("app"), "{} {flags:?}", binary.name);
+            let digest = xpost::digest::Digest::of(&xpost.read("app")).to_string();
+            assert_eq!(json["output"]["digest"], digest);
+        }
+    }
+}
+
+#[test]
+fn what_was_compressed_otherwise_comes_back_by_contents_and_runs() {
+    for (name, form) in [("c-compressed", "none"), ("go", "zstd"), ("go", "none")] {
+        let xpost = halves(name, &["--compress-debug-sections", form]);
+        let ran = xpost.run(["restore", "slim", "slim.debug", "-o", "again"]).succeeds();
+        assert!(ran.stdout.contains("by contents"), "{ran:?}");
+        let (input, again) = (xpost.read("app"), xpost.read("again"));
+        same_contents(&input, &again);
+        let binary = corpus::get(name);
+        let printed = tools::stdout(&mut binary.command(&xpost.path("again")));
+        assert_eq!(printed, binary.prints(), "{name}");
+    }
+}
+
+/// Every section, decompressed, and every symbol.
+fn same_contents(input: &[u8], again: &[u8]) {
+    let (input, again) = (Elf::parse(input).unwrap(), Elf::parse(again).unwrap());
+    assert_eq!(input.segments(), again.segments());
+    assert_eq!(xpost::inspect::load_digest(&input), xpost::inspect::load_digest(&again));
+    assert_eq!(input.sections().len(), again.sections().len());
+    for (old, new) in input.sections().iter().zip(again.sections()) {
+        assert_eq!((old.name, old.kind, old.address), (new.name, new.kind, new.address));
+        assert!(input.contents(old).unwrap() == again.contents(new).unwrap(), "{old:?}");
+    }
+}
+
+#[test]
+fn the_halves_that_gnu_tools_made_come_together_as_well() {
+    let xpost = xpost();
+    std::fs::copy(corpus::path("c-static-pie"), xpost.path("app")).unwrap();
+    let run = |name: &str, arguments: &[&str]| {
+        tools::stdout(tools::tool(name, xpost.home()).args(arguments).current_dir(xpost.home()))
+    };
+    run("objcopy", &["--only-keep-debug", "app", "slim.debug"]);
+    run("strip", &["-s", "-o", "slim", "app"]);
+    assert_eq!(restored(&xpost)["exact"], false);
+    let (input, again) = (xpost.read("app"), xpost.read("again"));
+    let (input, again) = (Elf::parse(&input).unwrap(), Elf::parse(&again).unwrap());
+    for old in input.sections().iter().filter(|old| old.name.starts_with(b".debug_")) {
+        let new = again.section_named(old.name).unwrap();
+        assert!(old.data == new.data, "{old:?}");
+    }
+    let binary = corpus::get("c-static-pie");
+    assert_eq!(tools::stdout(&mut binary.command(&xpost.path("again"))), binary.prints());
+}
+
+#[test]
+fn appended_bytes_come_back_where_they_were() {
+    let xpost = xpost();
+    let mut bytes = std::fs::read(corpus::committed("amd64")).unwrap();
+    bytes.extend(b"#!payload\n".repeat(50));
+    xpost.put("app", &bytes);
+    xpost.run(["slim", "-o", "slim", "app"]).succeeds();
+    assert_eq!(restored(&xpost)["exact"], true);
+    assert!(xpost.read("again") == bytes);
+}
+
+#[test]
+fn strangers_are_refused_and_both_build_ids_are_shown() {
+    let xpost = halves("c-static-pie", &[]);
+    std::fs::copy(corpus::path("c-glibc-static"), xpost.path("other")).unwrap();
+    xpost.run(["slim", "-o", "other.slim", "other"]).succeeds();
+    let id = |file: &str| {
+        let bytes = xpost.read(file);
+        xpost::inspect::build_id(&Elf::parse(&bytes).unwrap()).unwrap().to_string()
+    };
+    let ran = xpost.run(["restore", "slim", "other.slim.debug", "-o", "again"]);
+    ran.exits(3, &["do not belong together", &id("app"), &id("other")]);
+    xpost.run(["restore", "slim.debug", "slim", "-o", "again"]).exits(2, &["slim file first"]);
+    xpost.run(["restore", "slim", "app", "-o", "again"]).exits(2, &["no debug file"]);
+    xpost.run(["restore", "slim", "slim.debug", "-o", "slim"]).exits(2, &["replace an input"]);
+    xpost.run(["restore", "slim", "absent", "-o", "again"]).exits(5, &["absent"]);
+    assert!(!xpost.path("again").exists());
+}
+
+#[test]
+fn what_was_dropped_is_named() {
+    let xpost = halves("c-static-pie", &["-R", ".comment"]);
+    let ran = xpost.run(["restore", "slim", "slim.debug", "-o", "again"]);
+    ran.exits(3, &[".comment", "dropped"]);
+}
+
+#[test]
+fn a_damaged_half_never_makes_a_wrong_whole() {
+    let xpost = xpost();
+    std::fs::copy(corpus::committed("amd64"), xpost.path("app")).unwrap();
+    let input = xpost.read("app");
+    xpost.run(["slim", "-o", "slim", "app"]).succeeds();
+    let (slim, debug) = (xpost.read("slim"), xpost.read("slim.debug"));
+    let parsed = Elf::parse(&slim).unwrap();
+    for position in (0..debug.len()).step_by(7).chain(debug.len() - 700..debug.len()) {
+        for value in [0, 0xff, debug[position] ^ 1, b'f'] {
+            let mut damaged = debug.clone();
+            damaged[position] = value;
+            let Ok(other) = Elf::parse(&damaged) else { continue };
+            if let Ok(restored) = xpost::debug::restore(&parsed, &other)
+                && restored.exact
+            {
+                assert!(restored.layout.to_vec() == input, "byte {position}");
+            }
+        }
+    }
+}
