@@ -24,6 +24,8 @@ pub mod slim;
 
 pub mod debug;
 
+pub mod archive;
+
 pub mod release;
 
 pub mod sbom;

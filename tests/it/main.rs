@@ -17,6 +17,7 @@ mod environment;
 mod foreign;
 mod laws;
 mod layouts;
+mod libraries;
 mod objects;
 mod oracle;
 mod payload;

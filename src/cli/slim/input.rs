@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::deliver::Delivery;
 use super::identify::Identified;
 use super::job::Job;
 use super::place::{Source, To, debug_beside, output_name};
@@ -11,7 +12,7 @@ use crate::cli::ui;
 use crate::debug::{self, Split};
 use crate::digest::{Digest, Hashing};
 use crate::elf::Elf;
-use crate::fs::{self, Attributes, Dates, Owner};
+use crate::fs;
 use crate::inspect::{self, PayloadKind, Platform};
 use crate::release::companion;
 use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing, quoted};
@@ -48,13 +49,10 @@ impl<'data> Input<'data> {
             To::Stdout { debug } => (None, debug.clone()),
             To::File { slim, debug } => (Some(slim.clone()), debug.clone()),
             To::InPlace { debug } => {
-                let Some(path) = source.path() else {
-                    return Err(Failure::plain(Exit::Usage, doing())
-                        .because("there is no file to put the slim one in place of"));
-                };
-                let slim = if fs::is_link(path) { fs::resolve(path) } else { path.to_owned() };
-                let debug = debug.clone().unwrap_or_else(|| debug_beside(&slim));
-                (Some(slim), debug)
+                let slim = job.place.slim_path(&source)?;
+                let beside = || slim.as_deref().map(debug_beside).unwrap_or_default();
+                let debug = debug.clone().unwrap_or_else(beside);
+                (slim, debug)
             }
             To::Release { .. } if elf.is_object() => {
                 return Err(Failure::plain(Exit::Usage, doing())
@@ -112,25 +110,30 @@ impl<'data> Input<'data> {
         self.split.plan.leaves() || !self.identified.identity.patches.is_empty()
     }
 
+    pub(super) fn delivery<'a>(&'a self, job: &'a Job) -> Delivery<'a> {
+        Delivery {
+            source: &self.source,
+            place: &job.place,
+            slim_path: self.slim_path.as_deref(),
+            changes: self.changes(),
+        }
+    }
+
     /// No output replaces the input, unless that was asked for, or another output.
     fn refuse_replacing(&self, job: &Job) -> Result<(), Failure> {
-        let doing = || format!("cannot slim {}", self.source);
-        let is_input =
-            |output: &Path| self.source.path().is_some_and(|path| fs::same_file(path, output));
+        let delivery = self.delivery(job);
+        delivery.refuse_replacing()?;
         let is_slim =
             |output: &Path| self.slim_path.as_ref().is_some_and(|path| fs::same_file(path, output));
-        let in_place = matches!(job.place.to, To::InPlace { .. });
-        let in_tree = self.in_tree(job).into_iter().flatten();
-        let mut replacing = in_tree.chain(self.slim_path.clone().filter(|_| !in_place));
-        if self.changes() && replacing.any(|output| is_input(&output))
-            || self.new_debug().is_some() && is_input(&self.debug_path)
+        let mut in_tree = self.in_tree(job).into_iter().flatten();
+        if self.changes() && in_tree.any(|output| delivery.is_input(&output))
+            || self.new_debug().is_some() && delivery.is_input(&self.debug_path)
         {
-            return Err(Failure::plain(Exit::Usage, doing())
-                .because("the output would replace the input")
-                .hint("--in-place does that; or write elsewhere with --output"));
+            return Err(delivery.replaces());
         }
         if self.new_debug().is_some() && is_slim(&self.debug_path) {
-            return Err(Failure::plain(Exit::Usage, doing()).because(format!(
+            let failure = Failure::plain(Exit::Usage, format!("cannot slim {}", self.source));
+            return Err(failure.because(format!(
                 "the slim file and the debug file would both go to {}",
                 self.debug_path.display()
             )));
@@ -141,14 +144,7 @@ impl<'data> Input<'data> {
     fn find_warnings(&self, job: &Job) -> Result<Vec<String>, Failure> {
         let path = &self.source;
         let mut warnings = Vec::from_iter(self.identified.warning(path, job.build_id));
-        if let (To::InPlace { .. }, Some(slim_path)) = (&job.place.to, &self.slim_path) {
-            let names = Attributes::of(slim_path, Owner::Same, Dates::Made)?.names();
-            if names > 1 && self.changes() {
-                warnings.push(format!(
-                    "{path} has {names} names (hard links); the others keep the file as it was"
-                ));
-            }
-        }
+        warnings.extend(self.delivery(job).other_names()?);
         if !self.changes() {
             warnings.push(format!("{path} is slim already: nothing leaves it"));
         } else if !self.split.plan.leaves() {
@@ -256,7 +252,7 @@ pub(super) fn digest_of(layout: &Layout<'_>) -> Digest {
     hashing.finish().0
 }
 
-fn explain(error: slim::Error, doing: String) -> Failure {
+pub(super) fn explain(error: slim::Error, doing: String) -> Failure {
     use slim::Error as E;
     let exit = match &error {
         E::SymbolsMissing { .. }

@@ -24,7 +24,7 @@ Examples:
   xpost slim -o app.slim app                       # like strip, with app.slim.debug beside it
   xpost slim --in-place bin/app lib/libapp.so      # the same where they are")]
 pub(in crate::cli) struct Args {
-    /// Linked ELF programs and shared libraries, or (with --output or --in-place) object files; - is standard input
+    /// Linked ELF programs and shared libraries, or (with --output or --in-place) object files and static libraries; - is standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     #[command(flatten)]

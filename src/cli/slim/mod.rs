@@ -1,9 +1,11 @@
 //! `xpost slim`: split binaries into slim files and debug files.
 
 mod choose;
+mod deliver;
 mod identify;
 mod input;
 mod job;
+mod library;
 mod place;
 mod report;
 mod stage;
@@ -18,11 +20,37 @@ pub(super) use job::Args;
 use super::Global;
 use super::failure::{Exit, Failure};
 use super::ui::Ui;
+use crate::archive;
 use crate::fs;
 use crate::release::Staged;
 use identify::Identified;
 use input::Input;
+use job::Job;
+use library::Library;
 use place::{Source, To};
+
+/// An input that was slimmed: a program or object file, or a library of them.
+trait Outcome {
+    /// The files that will be written at the places that were asked for.
+    fn files(&self) -> Vec<PathBuf>;
+
+    /// The debug file and the program below `--build-id-tree`.
+    fn in_tree(&self, _: &Job) -> Option<[PathBuf; 2]> {
+        None
+    }
+
+    /// Writes the files, without their names yet. What a place refuses becomes a warning.
+    fn stage(&mut self, job: &Job, staged: &mut Staged, ui: Ui) -> Result<(), Failure>;
+
+    /// What the user will want to know or put right.
+    fn warnings(&self) -> &[String];
+
+    /// What happened, for people.
+    fn text(&self, job: &Job) -> String;
+
+    /// What happened, for programs.
+    fn receipt(&self, job: &Job) -> Value;
+}
 
 pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     let job = args.judge(global)?;
@@ -33,10 +61,14 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     for path in &args.files {
         let source = Source::new(path);
         let bytes = source.read()?;
-        let identified = Identified::new(&source, &bytes, &job)?;
-        let mut input = Input::split(source, &identified, &job)?;
-        let debug_path = input.new_debug().map(|_| &input.debug_path);
-        for output in input.slim_path.iter().chain(debug_path) {
+        let identified;
+        let mut input: Box<dyn Outcome + '_> = if archive::is_archive(&bytes) {
+            Box::new(Library::slim(source, &bytes, &job)?)
+        } else {
+            identified = Identified::new(&source, &bytes, &job)?;
+            Box::new(Input::split(source, &identified, &job)?)
+        };
+        for output in &input.files() {
             if let Some(other) = outputs.insert(fs::resolve(output), path.clone()) {
                 let failure =
                     Failure::plain(Exit::Usage, format!("cannot write {} twice", output.display()));
@@ -61,7 +93,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         if !args.dry_run {
             input.stage(&job, &mut staged, ui)?;
         }
-        for warning in &input.warnings {
+        for warning in input.warnings() {
             ui.warn(warning);
         }
         text.push_str(&input.text(&job));

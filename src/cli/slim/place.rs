@@ -28,7 +28,7 @@ pub(super) struct PlaceArgs {
     /// link leads to is replaced, and the link stays.
     #[arg(long, conflicts_with = "output")]
     in_place: bool,
-    /// Give the slim file the dates of the input
+    /// Give the slim file the dates of the input; a static library keeps those of its members, with owners and permissions
     #[arg(short, long)]
     preserve_dates: bool,
     /// Write the debug file to FILE instead of OUTPUT.debug; with --output or --in-place
@@ -96,6 +96,22 @@ pub(super) struct Place {
     pub(super) to: To,
     pub(super) dates: Dates,
     pub(super) tree: Option<PathBuf>,
+}
+
+impl Place {
+    /// Where the slim file goes, outside of a release; nowhere is standard output. Links are followed in place.
+    pub(super) fn slim_path(&self, source: &Source) -> Result<Option<PathBuf>, Failure> {
+        match (&self.to, source.path()) {
+            (To::File { slim, .. }, _) => Ok(Some(slim.clone())),
+            (To::InPlace { .. }, Some(path)) if fs::is_link(path) => Ok(Some(fs::resolve(path))),
+            (To::InPlace { .. }, Some(path)) => Ok(Some(path.to_owned())),
+            (To::InPlace { .. }, None) => {
+                Err(Failure::plain(Exit::Usage, format!("cannot slim {source}"))
+                    .because("there is no file to put the slim one in place of"))
+            }
+            (To::Stdout { .. } | To::Release { .. }, _) => Ok(None),
+        }
+    }
 }
 
 impl PlaceArgs {

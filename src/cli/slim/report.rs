@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::deliver::shown;
 use super::input::{Input, digest_of};
 use super::job::Job;
 use crate::cli::ui;
@@ -15,12 +16,12 @@ use crate::slim::{Decision, Fate, Holds, Layout};
 
 impl Input<'_> {
     /// What happened, for people.
-    pub(super) fn text(&self, job: &Job) -> String {
+    pub(super) fn text_of(&self, job: &Job) -> String {
         let mut text = String::new();
         let platform =
             self.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
         let line = shrink(self.elf.len(), self.split.slim.len());
-        let _ = writeln!(text, "{}  {line}{platform}", ui::safe(&self.shown_slim()));
+        let _ = writeln!(text, "{}  {line}{platform}", ui::safe(&shown(self.slim_path.as_ref())));
         let debug_path = self.debug_path.display().to_string();
         let debug_path = ui::safe(&debug_path);
         if let Some(debug) = self.new_debug() {
@@ -49,13 +50,6 @@ impl Input<'_> {
             self.explain(&mut text);
         }
         text
-    }
-
-    fn shown_slim(&self) -> String {
-        match &self.slim_path {
-            Some(path) => path.display().to_string(),
-            None => "standard output".to_owned(),
-        }
     }
 
     /// The sections that neither file has: those of -R, and all that leave an object file. Of one name there may be
@@ -147,7 +141,7 @@ impl Input<'_> {
     }
 
     /// What happened, for programs.
-    pub(super) fn receipt(&self, job: &Job) -> Value {
+    pub(super) fn receipt_of(&self, job: &Job) -> Value {
         let choice = &self.split.plan.symbols;
         let named = |path: String, layout: &Layout<'_>| json!({ "path": path, "size": layout.len(), "digest": digest_of(layout) });
         let mut receipt = json!({
@@ -156,7 +150,7 @@ impl Input<'_> {
                 "size": self.identified.original.len(),
                 "digest": Digest::of(self.identified.original),
             },
-            "slim": named(self.shown_slim(), &self.split.slim),
+            "slim": named(shown(self.slim_path.as_ref()), &self.split.slim),
             "debug": self.new_debug().map(|debug| named(self.debug_path.display().to_string(), debug)),
             "platform": self.platform.as_ref().map(ToString::to_string),
             "target": self.platform.as_ref().map(Platform::target),
@@ -197,7 +191,7 @@ impl Input<'_> {
 }
 
 /// `2.63 MiB → 467 KiB (-82.6 %)`
-fn shrink(before: u64, after: u64) -> String {
+pub(super) fn shrink(before: u64, after: u64) -> String {
     let change = (after as f64 - before as f64) / before.max(1) as f64 * 100.0;
     format!("{} → {} ({change:+.1} %)", ui::size(before), ui::size(after))
 }

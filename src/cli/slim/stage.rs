@@ -1,21 +1,33 @@
 //! The outputs of one input, written without their names yet.
 
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::Outcome;
 use super::input::{Input, digest_of};
 use super::job::Job;
 use super::place::To;
 use crate::cli::failure::Failure;
 use crate::cli::ui::Ui;
-use crate::fs::{self, Attributes, Mode, Owner};
+use crate::fs::{self, Mode};
 use crate::release::Staged;
 
 impl Input<'_> {
     /// Writes the outputs. What the slim file cannot have of the input's attributes becomes a warning.
-    pub(super) fn stage(&mut self, job: &Job, staged: &mut Staged, ui: Ui) -> Result<(), Failure> {
+    pub(super) fn stage_all(
+        &mut self,
+        job: &Job,
+        staged: &mut Staged,
+        ui: Ui,
+    ) -> Result<(), Failure> {
         self.stage_release(job, staged)?;
         if let Some(debug) = self.new_debug() {
             staged.write(&self.debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
         }
-        self.stage_slim(job, staged, ui)?;
+        let slim = &self.split.slim;
+        let refused = self.delivery(job).deliver(staged, ui, |mut out| slim.write_to(&mut out))?;
+        self.warnings.extend(refused);
         if let Some([debug_path, program_path]) = self.in_tree(job) {
             if let Some(debug) = self.new_debug() {
                 staged.write(&debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
@@ -46,34 +58,31 @@ impl Input<'_> {
         }
         Ok(())
     }
+}
 
-    fn stage_slim(&mut self, job: &Job, staged: &mut Staged, ui: Ui) -> Result<(), Failure> {
-        let slim = &self.split.slim;
-        let Some(slim_path) = &self.slim_path else {
-            return ui.binary(|mut out| slim.write_to(&mut out));
-        };
-        let owner = match job.place.to {
-            To::InPlace { .. } => Owner::Same,
-            _ => Owner::Maker,
-        };
-        let refused = match (&job.place.to, self.source.path()) {
-            // What is there is what would be written.
-            (_, Some(path)) if fs::same_file(path, slim_path) && !self.changes() => {
-                return Ok(());
-            }
-            (To::File { .. } | To::InPlace { .. }, Some(path)) => {
-                let attributes = Attributes::of(path, owner, job.place.dates)?;
-                staged.write_like(slim_path, &attributes, |mut out| slim.write_to(&mut out))?
-            }
-            _ => {
-                staged.write(slim_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
-                Vec::new()
-            }
-        };
-        if !refused.is_empty() {
-            let refused = refused.join(", ");
-            self.warnings.push(format!("{} does not have {refused}", slim_path.display()));
-        }
-        Ok(())
+impl Outcome for Input<'_> {
+    fn files(&self) -> Vec<PathBuf> {
+        let debug_path = self.new_debug().map(|_| self.debug_path.clone());
+        self.slim_path.iter().cloned().chain(debug_path).collect()
+    }
+
+    fn in_tree(&self, job: &Job) -> Option<[PathBuf; 2]> {
+        Input::in_tree(self, job)
+    }
+
+    fn stage(&mut self, job: &Job, staged: &mut Staged, ui: Ui) -> Result<(), Failure> {
+        self.stage_all(job, staged, ui)
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn text(&self, job: &Job) -> String {
+        self.text_of(job)
+    }
+
+    fn receipt(&self, job: &Job) -> Value {
+        self.receipt_of(job)
     }
 }
