@@ -5,6 +5,7 @@
 mod coherent;
 mod environment;
 mod failure;
+mod load_identity;
 mod pull;
 mod push;
 mod restore;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
+use super::load_identity;
 use super::sign;
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
@@ -26,33 +27,43 @@ use crate::sign::PublicKey;
 #[command(after_help = "\
 Examples:
   xpost verify ghcr.io/org/app:v1 --key release.pub
-  xpost verify oci:release:v1 --key release.pub --require-version 1.2.0")]
+  xpost verify oci:release:v1 --key release.pub --require-version 1.2.0
+  xpost verify --load-identity app.slim app.slim.debug app")]
 pub(super) struct Args {
     /// HOST/NAME:TAG, HOST/NAME@DIGEST, or oci:DIR[:TAG]
-    #[arg(value_name = "REF")]
-    reference: Reference,
+    #[arg(value_name = "REF", required_unless_present = "load_identity")]
+    reference: Option<Reference>,
     /// The public key
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "load_identity")]
+    key: Option<PathBuf>,
     /// The signed version must be this one
     #[arg(long, value_name = "VERSION")]
     require_version: Option<String>,
+    /// Instead of a release: do these files agree? A slim file, its debug file, and what they were made of
+    ///
+    /// Program headers, build-id, debuglink, sections; with ORIGINAL also every byte that is loaded, and that the two
+    /// halves are the original again.
+    #[arg(long, num_args = 2..=3, value_names = ["SLIM", "DEBUG", "ORIGINAL"], conflicts_with_all = ["reference", "key", "require_version"])]
+    load_identity: Vec<PathBuf>,
     #[command(flatten)]
     reach: Reach,
 }
 
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
-    let key = sign::read_public_key(&args.key)?;
-    let store = store::open(&args.reference, Access::Read, args.reach)?;
-    let doing = || format!("cannot verify {}", args.reference);
+    let (Some(reference), Some(key_path)) = (&args.reference, &args.key) else {
+        return load_identity::run(&args.load_identity, ui);
+    };
+    let key = sign::read_public_key(key_path)?;
+    let store = store::open(reference, Access::Read, args.reach)?;
+    let doing = || format!("cannot verify {reference}");
     let explain = |error| store::failure(doing(), &error);
-    let trusted = trust(&args.reference, store.as_ref(), &key, args.require_version.as_deref())?;
+    let trusted = trust(reference, store.as_ref(), &key, args.require_version.as_deref())?;
     let root = trusted.published.root.descriptor.digest;
     let reference = format!("{}@{root}", store.name());
     let mut text = format!(
         "{}\n  signed   by {}\n  version  {}\n",
         ui::safe(&reference),
-        args.key.display(),
+        key_path.display(),
         ui::safe(trusted.version.as_deref().unwrap_or("not stated"))
     );
     let mut on_index = Vec::new();

@@ -8,6 +8,7 @@
 mod check;
 mod compress;
 mod link;
+mod load;
 mod origin;
 mod restore;
 
@@ -16,6 +17,7 @@ use object::write::elf::SectionHeader;
 
 pub use compress::Compression;
 pub use link::{checksum, link};
+pub use load::{Check, LoadIdentity, Masked, SegmentIdentity, compare};
 pub use restore::{Restored, Unrestorable, restore};
 
 use origin::Origin;

@@ -81,6 +81,15 @@ impl<'data> Layout<'data> {
         self.len == 0
     }
 
+    /// The bytes of the first piece: the ELF header, and more where that was copied with it.
+    pub fn header(&self) -> &[u8] {
+        match self.stretches.first() {
+            Some((Piece::Copied(bytes), _)) => bytes,
+            Some((Piece::Made(bytes), _)) => bytes,
+            _ => &[],
+        }
+    }
+
     /// Adds a piece at the end and says at which offset it begins.
     pub fn push(&mut self, piece: Piece<'data>, holds: Holds) -> u64 {
         let offset = self.len;

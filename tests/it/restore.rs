@@ -1,4 +1,4 @@
-//! `xpost restore`: what the two halves say is the whole.
+//! `xpost restore` and `xpost verify --load-identity`: the two halves are the whole.
 
 use xpost::elf::Elf;
 
@@ -141,4 +141,58 @@ fn a_damaged_half_never_makes_a_wrong_whole() {
             }
         }
     }
+}
+
+#[test]
+fn the_halves_of_every_binary_agree_with_it_and_with_the_record() {
+    for binary in corpus::ALL {
+        let xpost = xpost();
+        std::fs::copy(binary.path(), xpost.path("app")).unwrap();
+        let json = xpost.run(["slim", "--json", "-o", "slim", "app"]).succeeds().json();
+        let file = &json["files"][0];
+        let flags = ["verify", "--json", "--load-identity", "slim", "slim.debug", "app"];
+        let verdict = xpost.run(flags).succeeds().json();
+        assert_eq!(verdict["checks"].as_array().unwrap().len(), 6, "{}", binary.name);
+        for (row, half) in
+            verdict["files"].as_array().unwrap().iter().zip(["slim", "debug", "input"])
+        {
+            assert_eq!(row["digest"], file[half]["digest"], "{} {half}", binary.name);
+        }
+        // The record is of the slim file's own bytes.
+        let bytes = xpost.read("slim");
+        let slim = Elf::parse(&bytes).unwrap();
+        let record = xpost::debug::LoadIdentity::new(&slim, &bytes);
+        let told = &file["loadIdentity"];
+        assert_eq!(told["segments"], serde_json::to_value(&record.segments).unwrap());
+        assert_eq!(told["loadDigest"], file["loadDigest"]);
+        for (masked, own) in told["masked"].as_array().unwrap().iter().zip(&record.masked) {
+            assert_eq!(masked["slim"], own.input.as_str(), "{}", binary.name);
+        }
+    }
+}
+
+#[test]
+fn what_differs_is_named_and_exits_with_4() {
+    let xpost = halves("c-static-pie", &[]);
+    xpost.run(["verify", "--load-identity", "slim", "slim.debug"]).succeeds();
+    let slim = xpost.read("slim");
+    let elf = Elf::parse(&slim).unwrap();
+    let text = elf.section_named(b".text").unwrap().offset as usize;
+    let mut other = slim.clone();
+    other[text] ^= 1;
+    xpost.put("other", &other);
+    let ran = xpost.run(["verify", "--load-identity", "other", "slim.debug", "app"]);
+    ran.exits(4, &["loaded bytes", &format!("{text:#x} differs")]);
+    let mut debug = xpost.read("slim.debug");
+    let last = debug.len() - 30;
+    debug[last] ^= 1;
+    xpost.put("other.debug", &debug);
+    let ran = xpost.run(["verify", "--load-identity", "slim", "other.debug"]);
+    ran.exits(4, &["debuglink"]);
+    std::fs::copy(corpus::path("c-glibc-static"), xpost.path("foreign")).unwrap();
+    xpost.run(["slim", "-o", "foreign.slim", "foreign"]).succeeds();
+    let ran = xpost.run(["verify", "--json", "--load-identity", "slim", "foreign.slim.debug"]);
+    let json = ran.exits(4, &["build-id"]).json();
+    assert!(json["checks"].as_array().unwrap().iter().any(|row| row["ok"] == false), "{json}");
+    xpost.run(["verify", "--load-identity", "slim"]).exits(2, &["--load-identity"]);
 }

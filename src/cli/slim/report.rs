@@ -9,6 +9,7 @@ use super::deliver::shown;
 use super::input::{Input, digest_of};
 use super::job::Job;
 use crate::cli::ui;
+use crate::debug::LoadIdentity;
 use crate::digest::Digest;
 use crate::elf::Section;
 use crate::inspect::{self, Platform};
@@ -157,6 +158,7 @@ impl Input<'_> {
             "buildId": self.build_id,
             "identity": self.identified.receipt(),
             "loadDigest": inspect::load_digest(&self.elf),
+            "loadIdentity": LoadIdentity::new(&self.elf, self.split.slim.header()),
             "payload": self.split.plan.payload.as_ref().map(|payload| json!({
                 "kind": payload.kind.name(),
                 "size": payload.range.end - payload.range.start,
