@@ -1,16 +1,41 @@
 //! Holds a finished layout of the debug file against the law that nothing is lost, before a byte is written.
 //!
-//! It reads the file as a debugger would and compares it with the input: every section that left, decompressed where
-//! it was compressed, every header, the program headers, the build-id.
+//! It reads the file as a debugger would and compares it with the input: every section that left, every header, the
+//! program headers, the build-id, and symbol by symbol where their names were merged. What was compressed has been
+//! unpacked and compared part by part, right after it was made (see [`super::codec`]); here its header and place count.
+
+use std::collections::BTreeSet;
+
+use object::elf;
 
 use super::in_debug;
-use crate::elf::{Elf, Section};
+use crate::elf::{Elf, Section, SectionId};
 use crate::inspect;
 use crate::slim::{Broken, Error, Layout, Plan};
 
+/// What stands in the debug file in another form than in the input.
+#[derive(Default)]
+pub(super) struct Made {
+    /// Sections whose contents were compressed or decompressed.
+    pub(super) recoded: BTreeSet<SectionId>,
+    /// Whether the symbols' names were merged.
+    pub(super) merged: bool,
+}
+
 /// Compares the layout of a debug file with the input.
-pub(super) fn layout(elf: &Elf<'_>, plan: &Plan<'_>, layout: &Layout<'_>) -> Result<(), Error> {
-    let bytes = layout.to_vec();
+pub(super) fn layout(
+    elf: &Elf<'_>,
+    plan: &Plan<'_>,
+    layout: &Layout<'_>,
+    made: &Made,
+) -> Result<(), Error> {
+    let tables = plan.symbols.table.filter(|_| made.merged);
+    let tables = tables
+        .iter()
+        .flat_map(|table| [Some(table.section), Some(table.names_section), table.extended_section]);
+    let names = [elf.header().section_names].into_iter().chain(tables).flatten();
+    let ranges: Vec<_> = names.filter_map(|id| layout.place(id)).collect();
+    let bytes = layout.outline(&ranges);
     let debug = Elf::parse(&bytes).map_err(|error| Error::Broken(Broken::Unreadable(error)))?;
     let lost = |what: &str| Error::Broken(Broken::DebugFile(what.to_owned()));
     if debug.segments() != elf.segments() {
@@ -25,19 +50,34 @@ pub(super) fn layout(elf: &Elf<'_>, plan: &Plan<'_>, layout: &Layout<'_>) -> Res
     for (old, new) in elf.sections().iter().zip(debug.sections()) {
         let same_header = (new.name, new.address, new.link, new.info, new.entry_size)
             == (old.name, old.address, old.link, old.info, old.entry_size);
-        if !same_header || in_debug(plan, old) && !same_contents(elf, old, &debug, new)? {
+        let same = !in_debug(plan, old)
+            || new.kind == old.kind
+                && if made.recoded.contains(&old.id) {
+                    layout.place(old.id) == Some(new.range())
+                        && plain_form(elf, old)? == plain_form(&debug, new)?
+                } else {
+                    layout.is_at(new.range(), old.data)
+                        || made.merged
+                            && plan.symbols.table.is_some_and(|table| table.holds(old.id))
+                };
+        if !same_header || !same {
             return Err(lost(&old.display_name()));
+        }
+    }
+    if let Some(table) = plan.symbols.table.filter(|_| made.merged) {
+        let symbols = debug.symbols(elf::SHT_SYMTAB);
+        let symbols = symbols.map_err(|error| Error::Broken(Broken::Unreadable(error)))?;
+        if !symbols.is_some_and(|symbols| symbols.iter().eq(table.iter())) {
+            return Err(lost("the symbols"));
         }
     }
     Ok(())
 }
 
-fn same_contents(
-    elf: &Elf<'_>,
-    old: &Section<'_>,
-    debug: &Elf<'_>,
-    new: &Section<'_>,
-) -> Result<bool, Error> {
-    Ok(new.kind == old.kind
-        && (new.data == old.data || elf.contents(old)? == debug.contents(new)?))
+/// Size and alignment of a section as its readers see it.
+fn plain_form(elf: &Elf<'_>, section: &Section<'_>) -> Result<(u64, u64), Error> {
+    Ok(match elf.compressed(section)? {
+        Some(compressed) => (compressed.size, compressed.align),
+        None => (section.size, section.align),
+    })
 }

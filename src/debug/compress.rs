@@ -1,47 +1,21 @@
 //! Debug sections in the form asked for: plain, or compressed with zlib or zstd (gABI, "Section Compression").
 //!
-//! A section that is in that form already is copied as it is, and the smaller form wins: nothing grows but by
-//! being decompressed on request.
+//! A section that is in that form already is copied as it is unless a level is given, and the smaller form wins:
+//! nothing grows but by being decompressed on request.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::num::NonZero;
-use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use object::elf;
 
+use super::codec::{Coder, Part, part_size};
+use super::form::Form;
 use super::in_debug;
-use crate::elf::{Elf, Error, Section, SectionId};
-use crate::slim::Plan;
-
-/// How the debug file's debug sections are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// The one form that every reader takes.
-    #[default]
-    Zlib,
-    /// Smaller and faster, but refused by elfutils before 0.189, lldb before 16, valgrind and Rust's own backtraces.
-    Zstd,
-}
-
-impl Compression {
-    fn kind(self) -> Option<elf::CompressionType> {
-        match self {
-            Self::None => None,
-            Self::Zlib => Some(elf::ELFCOMPRESS_ZLIB),
-            Self::Zstd => Some(elf::ELFCOMPRESS_ZSTD),
-        }
-    }
-}
-
-/// libdeflate's default: the size of zlib's level 6 in a third of the time.
-const ZLIB_LEVEL: i32 = 6;
-/// zstd's default. Its window (2 MiB) is below the 8 MiB that Go's reader can take.
-const ZSTD_LEVEL: i32 = 3;
+use crate::elf::{Elf, Section, SectionId};
+use crate::slim::{Broken, Error, Plan};
 
 /// A section's new contents and the header fields that change with them.
 pub(super) struct Recoded {
@@ -50,11 +24,25 @@ pub(super) struct Recoded {
     pub(super) align: u64,
 }
 
-/// New contents for the debug sections whose form is to change, on as many threads as there are cores.
+/// What one thread does at a time.
+struct Unit<'elf, 'data> {
+    section: &'elf Section<'data>,
+    task: Task<'data>,
+}
+
+enum Task<'data> {
+    /// Compress a part of what is plain.
+    Part { plain: &'data [u8], is_last: bool },
+    /// Decompress all of it, and compress it anew where it is to be compressed.
+    All,
+}
+
+/// New contents for the debug sections whose form is to change, on as many threads as there are cores. What is
+/// compressed was read back and found to be what it was.
 pub(super) fn recode(
     elf: &Elf<'_>,
     plan: &Plan<'_>,
-    compression: Compression,
+    form: &Form,
 ) -> Result<BTreeMap<SectionId, Recoded>, Error> {
     let candidate = |section: &&Section<'_>| {
         in_debug(plan, section) && !section.is_loaded() && section.name.starts_with(b".debug_")
@@ -62,71 +50,115 @@ pub(super) fn recode(
     let mut sections: Vec<_> = elf.sections().iter().filter(candidate).collect();
     // The longest first, so that no core is left with it at the end.
     sections.sort_by_key(|section| std::cmp::Reverse(section.size));
+    let mut units = Vec::new();
+    for section in sections {
+        units.extend(tasks(elf, section, form)?.into_iter().map(|task| Unit { section, task }));
+    }
+    let done: Vec<OnceLock<Result<Outcome, Error>>> =
+        units.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(Ok(BTreeMap::new()));
     let work = || {
-        while let Some(section) = sections.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let recoded = recode_one(elf, section, compression);
-            let mut done = done.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            match (&mut *done, recoded) {
-                (Ok(map), Ok(Some(recoded))) => drop(map.insert(section.id, recoded)),
-                (Ok(_), Err(error)) => *done = Err(error),
-                _ => {}
-            }
+        let mut coder = Coder::new(form);
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((unit, place)) = units.get(index).zip(done.get(index)) else { break };
+            let _ = place.set(run(elf, unit, form, coder.as_mut()));
         }
     };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(sections.len());
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(units.len());
     thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(work);
         }
         work();
     });
-    done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
+    gather(elf, form, units.iter().zip(done))
 }
 
-/// A section in the form asked for; `None` where it is to be copied as it is.
-fn recode_one(
+/// What is to be done about a section; nothing where it is to be copied.
+fn tasks<'data>(
+    elf: &Elf<'data>,
+    section: &Section<'data>,
+    form: &Form,
+) -> Result<Vec<Task<'data>>, Error> {
+    let present = elf.compressed(section)?.map(|compressed| compressed.kind);
+    let wanted = form.compression.kind();
+    if present == wanted && (wanted.is_none() || form.level.is_none()) {
+        return Ok(Vec::new());
+    }
+    if present.is_some() {
+        return Ok(vec![Task::All]);
+    }
+    let parts = section.data.chunks(part_size(form));
+    let count = parts.len();
+    let part = |(index, plain)| Task::Part { plain, is_last: index + 1 == count };
+    Ok(parts.enumerate().map(part).collect())
+}
+
+/// What a unit gave.
+enum Outcome {
+    Parts(Vec<Part>),
+    Plain(Vec<u8>),
+}
+
+fn run(
     elf: &Elf<'_>,
-    section: &Section<'_>,
-    compression: Compression,
-) -> Result<Option<Recoded>, Error> {
-    let present = elf.compressed(section)?;
-    if present.map(|compressed| compressed.kind) == compression.kind() {
-        return Ok(None);
+    unit: &Unit<'_, '_>,
+    form: &Form,
+    coder: Option<&mut Coder>,
+) -> Result<Outcome, Error> {
+    let unreadable = || Error::Broken(Broken::DebugFile(unit.section.display_name()));
+    match (&unit.task, coder) {
+        (Task::Part { plain, is_last }, Some(coder)) => {
+            let part = coder.encode(plain, *is_last).ok_or_else(unreadable)?;
+            Ok(Outcome::Parts(vec![part]))
+        }
+        (Task::Part { plain, .. }, None) => Ok(Outcome::Plain(plain.to_vec())),
+        (Task::All, None) => Ok(Outcome::Plain(elf.contents(unit.section)?.into_owned())),
+        (Task::All, Some(coder)) => {
+            let plain = elf.contents(unit.section)?;
+            let parts = plain.chunks(part_size(form));
+            let count = parts.len();
+            let encoded = parts.enumerate().map(|(index, plain)| {
+                coder.encode(plain, index + 1 == count).ok_or_else(unreadable)
+            });
+            Ok(Outcome::Parts(encoded.collect::<Result<_, _>>()?))
+        }
     }
-    let plain = elf.contents(section)?;
-    let align = present.map_or(section.align, |compressed| compressed.align);
-    let plain_flags = elf::SectionFlags(section.flags.0 & !elf::SHF_COMPRESSED.0);
-    let Some(kind) = compression.kind() else {
-        return Ok(Some(Recoded { bytes: plain.into_owned(), flags: plain_flags, align }));
-    };
-    let mut bytes = elf.compression_header(kind, plain.len() as u64, align);
-    if compression == Compression::Zlib {
-        zlib(&plain, &mut bytes)
-    } else {
-        zstd(&plain, &mut bytes)
-    }
-    if bytes.len() as u64 >= section.size {
-        return Ok(None);
-    }
-    let flags = elf::SectionFlags(plain_flags.0 | elf::SHF_COMPRESSED.0);
-    Ok(Some(Recoded { bytes, flags, align: elf.encoder().address_size() }))
 }
 
-fn zlib(plain: &[u8], out: &mut Vec<u8>) {
-    let level = libdeflater::CompressionLvl::new(ZLIB_LEVEL).unwrap_or_default();
-    let mut compressor = libdeflater::Compressor::new(level);
-    let start = out.len();
-    out.resize(start + compressor.zlib_compress_bound(plain.len()), 0);
-    let room = out.get_mut(start..).unwrap_or_default();
-    let size = compressor.zlib_compress(plain, room).expect("the bound leaves enough room");
-    out.truncate(start + size);
+/// Puts the parts of each section together. The first error in the order of the units counts, whichever came first.
+fn gather<'elf, 'data: 'elf>(
+    elf: &Elf<'data>,
+    form: &Form,
+    outcomes: impl Iterator<Item = (&'elf Unit<'elf, 'data>, OnceLock<Result<Outcome, Error>>)>,
+) -> Result<BTreeMap<SectionId, Recoded>, Error> {
+    let mut parts: BTreeMap<SectionId, Vec<Part>> = BTreeMap::new();
+    let mut recoded = BTreeMap::new();
+    for (Unit { section, .. }, outcome) in outcomes {
+        match outcome.into_inner().expect("every unit was taken by a thread")? {
+            Outcome::Parts(more) => parts.entry(section.id).or_default().extend(more),
+            Outcome::Plain(bytes) => {
+                let align = elf.compressed(section)?.map_or(section.align, |found| found.align);
+                recoded.insert(section.id, Recoded { bytes, flags: plain_flags(section), align });
+            }
+        }
+    }
+    for (id, parts) in parts {
+        let Some((section, kind)) = elf.section(id).zip(form.compression.kind()) else { continue };
+        let present = elf.compressed(section)?;
+        let size = present.map_or(section.size, |compressed| compressed.size);
+        let align = present.map_or(section.align, |compressed| compressed.align);
+        let bytes = Coder::join(form, elf.compression_header(kind, size, align), parts);
+        if bytes.len() as u64 >= section.size {
+            continue;
+        }
+        let flags = elf::SectionFlags(plain_flags(section).0 | elf::SHF_COMPRESSED.0);
+        recoded.insert(id, Recoded { bytes, flags, align: elf.encoder().address_size() });
+    }
+    Ok(recoded)
 }
 
-fn zstd(plain: &[u8], out: &mut Vec<u8>) {
-    let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL).expect("the level exists");
-    encoder.set_pledged_src_size(Some(plain.len() as u64)).expect("set before the first byte");
-    encoder.write_all(plain).expect("a vector takes all");
-    encoder.finish().expect("a vector takes all");
+fn plain_flags(section: &Section<'_>) -> elf::SectionFlags {
+    elf::SectionFlags(section.flags.0 & !elf::SHF_COMPRESSED.0)
 }

@@ -6,23 +6,30 @@
 //! perf computes wrong function names from others. They stay where they were if that is in the first page.
 
 mod check;
+mod codec;
 mod compress;
+mod deflate;
+mod form;
 mod link;
 mod load;
 mod origin;
 mod restore;
+mod strings;
+
+use std::collections::BTreeMap;
+use std::thread;
 
 use object::elf;
 use object::write::elf::SectionHeader;
 
-pub use compress::Compression;
+pub use form::{Compression, Form, Strings};
 pub use link::{checksum, link};
 pub use load::{Check, LoadIdentity, Masked, SegmentIdentity, compare};
 pub use restore::{Restored, Unrestorable, restore};
 
 use origin::Origin;
 
-use crate::elf::{Elf, Error, Section, SectionTable};
+use crate::elf::{Elf, Section, SectionId, SectionTable};
 use crate::identity::FIRST_PAGE;
 use crate::slim::{self, DebugLink, Fate, Holds, Layout, Options, Piece, Plan};
 
@@ -46,37 +53,47 @@ pub fn split<'data>(
     elf: &Elf<'data>,
     original: &[u8],
     options: &Options,
-    compression: Compression,
+    form: &Form,
     link_to: impl FnOnce(&Layout<'data>) -> DebugLink,
 ) -> Result<Split<'data>, slim::Error> {
     let plan = Plan::new(elf, options)?;
     // From here every section has exactly one fate; nothing below decides.
-    let layout = || layout(elf, original, &plan, compression);
+    let layout = || layout(elf, original, &plan, form);
     let debug = if plan.sets_aside() { Some(layout()?) } else { None };
-    // Decompressed on request, a debug file may be larger than its input.
-    if let Some(len) = debug.as_ref().map(Layout::len)
-        && !elf.is_64()
-        && len > u32::MAX.into()
-    {
-        return Err(slim::Error::TooLarge { len });
-    }
-    if let Some(debug) = &debug {
-        check::layout(elf, &plan, debug)?;
-    }
     let link = debug.as_ref().map(link_to);
     let slim = slim::layout(elf, &plan, link.as_ref())?;
     Ok(Split { plan, slim, debug })
 }
 
 /// Lays out the debug file of a plan. Loaded sections lose their contents, debug sections are compressed
-/// as asked; everything else is copied.
+/// as asked, names of symbols merged; everything else is copied. The layout is held against the laws.
 pub fn layout<'data>(
     elf: &Elf<'data>,
     original: &[u8],
     plan: &Plan<'data>,
-    compression: Compression,
-) -> Result<Layout<'data>, Error> {
-    let recoded = compress::recode(elf, plan, compression)?;
+    form: &Form,
+) -> Result<Layout<'data>, slim::Error> {
+    let table = plan.symbols.table.filter(|table| {
+        let whole = |id| elf.section(id).is_some_and(|section| in_debug(plan, section));
+        let loaded = |id| elf.section(id).is_some_and(Section::is_loaded);
+        form.strings == Strings::Merged
+            && whole(table.section)
+            && whole(table.names_section)
+            && !loaded(table.section)
+            && !loaded(table.names_section)
+    });
+    let (recoded, merged) = thread::scope(|scope| {
+        let merged = scope.spawn(|| table.and_then(|table| strings::merge(elf, &table)));
+        let recoded = compress::recode(elf, plan, form);
+        (recoded, merged.join().expect("merging names does not panic"))
+    });
+    let mut recoded = recoded?;
+    let made = check::Made { recoded: recoded.keys().copied().collect(), merged: merged.is_some() };
+    let mut contents: BTreeMap<SectionId, Vec<u8>> = BTreeMap::new();
+    if let Some((table, merged)) = table.zip(merged) {
+        contents.insert(table.section, merged.symbols);
+        contents.insert(table.names_section, merged.names);
+    }
     // From here the contents of every section are settled.
     let mut layout = Layout::default();
     layout.push(Piece::Copied(elf.bytes(0..elf.header_size())), Holds::Headers);
@@ -93,7 +110,6 @@ pub fn layout<'data>(
     let mut waiting: Vec<&Section<'data>> =
         elf.sections().iter().filter(|s| in_debug(plan, s)).collect();
     waiting.sort_by_key(|section| (!in_first_page(section), section.offset));
-    let mut recoded = recoded;
     for section in waiting {
         push_segments(&mut layout, if in_first_page(section) { section.offset } else { u64::MAX });
         let Some(header) = headers.get_mut(section.id.index()) else { continue };
@@ -102,7 +118,10 @@ pub fn layout<'data>(
                 (header.sh_flags, header.sh_addralign) = (new.flags, new.align);
                 Piece::Made(new.bytes)
             }
-            None => Piece::Copied(section.data),
+            None => match contents.remove(&section.id) {
+                Some(bytes) => Piece::Made(bytes),
+                None => Piece::Copied(section.data),
+            },
         };
         if in_first_page(section) && layout.len() <= section.offset {
             layout.pad_to(section.offset);
@@ -140,6 +159,12 @@ pub fn layout<'data>(
     let origin = Origin::new(elf, original, loose, &headers);
     layout.push(Piece::Made(origin.to_text().into_bytes()), Holds::Origin);
     layout.set_header(elf.with_segments_at(elf.header_with(table), segments_at));
+    // Decompressed on request, a debug file may be larger than its input.
+    if !elf.is_64() && layout.len() > u32::MAX.into() {
+        return Err(slim::Error::TooLarge { len: layout.len() });
+    }
+    // From here every offset in the output is fixed.
+    check::layout(elf, plan, &layout, &made)?;
     Ok(layout)
 }
 

@@ -227,6 +227,6 @@ pub(super) fn name_at(names: &[u8], offset: u32) -> Option<&[u8]> {
         return Some(&[]);
     }
     let rest = names.get(offset as usize..)?;
-    let end = rest.iter().position(|&byte| byte == 0)?;
-    rest.get(..end)
+    // The standard library looks at a word at a time.
+    Some(std::ffi::CStr::from_bytes_until_nul(rest).ok()?.to_bytes())
 }

@@ -2,10 +2,8 @@
 //!
 //! It shares nothing with the code that made the layout but the input: what is wrong there shows here.
 
-use std::ops::Range;
-
 use super::references::References;
-use super::{Error, Layout, Piece, Plan};
+use super::{Error, Layout, Plan};
 use crate::elf::{Elf, Segment};
 
 /// A law that a layout breaks: by headers that contradict each other in a way nobody thought of, or by a bug.
@@ -33,10 +31,20 @@ pub enum Broken {
 
 /// Compares the layout with the input: every loaded byte, every section that stays, and that it parses.
 pub(super) fn layout(elf: &Elf<'_>, plan: &Plan<'_>, layout: &Layout<'_>) -> Result<(), Error> {
+    if layout.len() == elf.len() && layout.is_at(0..elf.len(), elf.data()) {
+        return Ok(());
+    }
     loaded_bytes(elf, layout).map_err(Error::Broken)?;
-    let bytes = layout.to_vec();
+    // The program headers were just found where they were, and the names of the sections are made anew or short.
+    let names = elf.header().section_names.and_then(|id| layout.place(id));
+    let bytes = if elf.is_object() {
+        // Its symbols and relocations are read, and it is small.
+        layout.to_vec()
+    } else {
+        layout.outline(&[&[elf.segments_range()], names.as_slice()].concat())
+    };
     let slim = Elf::parse(&bytes).map_err(|error| Error::Broken(Broken::Unreadable(error)))?;
-    sections(elf, plan, &slim).map_err(Error::Broken)
+    sections(elf, plan, layout, &slim).map_err(Error::Broken)
 }
 
 fn loaded_bytes(elf: &Elf<'_>, layout: &Layout<'_>) -> Result<(), Broken> {
@@ -49,36 +57,20 @@ fn loaded_bytes(elf: &Elf<'_>, layout: &Layout<'_>) -> Result<(), Broken> {
         *first = rest;
         ranges.extend([0..table.start, table.end..counts.start]);
     }
-    ranges.sort_by_key(|range| range.start);
-    for (range, piece, _) in layout.stretches() {
-        let first = ranges.partition_point(|loaded| loaded.end <= range.start);
-        let touching = ranges.get(first..).unwrap_or_default();
-        for loaded in touching.iter().take_while(|loaded| loaded.start < range.end) {
-            let both = range.start.max(loaded.start)..range.end.min(loaded.end);
-            if !both.is_empty() && !same(elf, &range, piece, &both) {
-                return Err(Broken::LoadedBytes { start: both.start, end: both.end });
-            }
+    for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+        if !layout.is_at(range.clone(), elf.bytes(range.clone())) {
+            return Err(Broken::LoadedBytes { start: range.start, end: range.end });
         }
-    }
-    let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
-    if layout.len() < end {
-        return Err(Broken::LoadedBytes { start: layout.len(), end });
     }
     Ok(())
 }
 
-/// Whether the part `both` of a piece that fills `range` equals the input's bytes there.
-fn same(elf: &Elf<'_>, range: &Range<u64>, piece: &Piece<'_>, both: &Range<u64>) -> bool {
-    let expected = elf.bytes(both.clone());
-    let inside = (both.start - range.start) as usize..(both.end - range.start) as usize;
-    match piece {
-        Piece::Copied(bytes) => bytes.get(inside) == Some(expected),
-        Piece::Made(bytes) => bytes.get(inside) == Some(expected),
-        Piece::Padding(_) => expected.iter().all(|&byte| byte == 0),
-    }
-}
-
-fn sections(elf: &Elf<'_>, plan: &Plan<'_>, slim: &Elf<'_>) -> Result<(), Broken> {
+fn sections(
+    elf: &Elf<'_>,
+    plan: &Plan<'_>,
+    layout: &Layout<'_>,
+    slim: &Elf<'_>,
+) -> Result<(), Broken> {
     let mut found = slim.sections().iter();
     let references = elf.is_object().then(|| References::new(elf, slim));
     let references = references.transpose().map_err(Broken::Unreadable)?;
@@ -92,7 +84,8 @@ fn sections(elf: &Elf<'_>, plan: &Plan<'_>, slim: &Elf<'_>) -> Result<(), Broken
             elf.is_object() || !old.is_loaded() || !old.has_contents() || new.offset == old.offset;
         let same_references = references.as_ref().and_then(|both| both.same(plan, old, new));
         let same_bytes = same_references.unwrap_or_else(|| {
-            made_anew || new.data == old.data && (new.size == old.size || old.id.0 == 0)
+            made_anew
+                || layout.is_at(new.range(), old.data) && (new.size == old.size || old.id.0 == 0)
         });
         if !same_header || !same_place || !same_bytes {
             return Err(broken());

@@ -34,6 +34,16 @@ impl Piece<'_> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Some of its bytes; `None` where they are padding.
+    fn part(&self, range: Range<u64>) -> Option<&[u8]> {
+        let range = range.start as usize..range.end as usize;
+        match self {
+            Self::Copied(bytes) => bytes.get(range),
+            Self::Made(bytes) => bytes.get(range),
+            Self::Padding(_) => None,
+        }
+    }
 }
 
 /// What a piece holds; sizes in a report are sums over these.
@@ -63,10 +73,23 @@ pub enum Holds {
     Everything,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stretch<'data> {
+    start: u64,
+    piece: Piece<'data>,
+    holds: Holds,
+}
+
+impl Stretch<'_> {
+    fn range(&self) -> Range<u64> {
+        self.start..self.start + self.piece.len()
+    }
+}
+
 /// The bytes of an output file, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layout<'data> {
-    stretches: Vec<(Piece<'data>, Holds)>,
+    stretches: Vec<Stretch<'data>>,
     len: u64,
 }
 
@@ -95,7 +118,7 @@ impl<'data> Layout<'data> {
         let offset = self.len;
         if !piece.is_empty() {
             self.len += piece.len();
-            self.stretches.push((piece, holds));
+            self.stretches.push(Stretch { start: offset, piece, holds });
         }
         offset
     }
@@ -112,19 +135,78 @@ impl<'data> Layout<'data> {
 
     /// Changes the first piece, the ELF header: its table's place is known only when all else has one.
     pub(crate) fn set_header(&mut self, header: Vec<u8>) {
-        if let Some((first, _)) = self.stretches.first_mut() {
-            debug_assert_eq!(first.len(), header.len() as u64, "a header keeps its size");
-            *first = Piece::Made(header);
+        if let Some(first) = self.stretches.first_mut() {
+            debug_assert_eq!(first.piece.len(), header.len() as u64, "a header keeps its size");
+            first.piece = Piece::Made(header);
         }
     }
 
     /// The pieces and what they hold, each with the range of the file that it fills.
     pub fn stretches(&self) -> impl Iterator<Item = (Range<u64>, &Piece<'data>, Holds)> {
-        self.stretches.iter().scan(0, |offset, (piece, holds)| {
-            let start = *offset;
-            *offset += piece.len();
-            Some((start..*offset, piece, *holds))
+        self.stretches.iter().map(|stretch| (stretch.range(), &stretch.piece, stretch.holds))
+    }
+
+    /// The pieces that lie in a range of the file at least in part, and which bytes of each.
+    fn pieces_in(&self, range: Range<u64>) -> impl Iterator<Item = (&Piece<'data>, Range<u64>)> {
+        let first = self.stretches.partition_point(|stretch| stretch.range().end <= range.start);
+        let rest = self.stretches.get(first..).unwrap_or_default();
+        let touching = rest.iter().take_while(move |stretch| stretch.start < range.end);
+        touching.map(move |stretch| {
+            let (start, end) = (stretch.start.max(range.start), stretch.range().end.min(range.end));
+            (&stretch.piece, start - stretch.start..end.max(start) - stretch.start)
         })
+    }
+
+    /// Whether the bytes of the file in a range are these. What is copied from where `expected` lies is so without a
+    /// look at it.
+    pub fn is_at(&self, range: Range<u64>, mut expected: &[u8]) -> bool {
+        for (piece, part) in self.pieces_in(range) {
+            let len = (part.end - part.start) as usize;
+            let Some((first, rest)) = expected.split_at_checked(len) else { return false };
+            expected = rest;
+            let same = match piece.part(part) {
+                Some(bytes) => std::ptr::eq(bytes, first) || bytes == first,
+                None => first.iter().all(|&byte| byte == 0),
+            };
+            if !same {
+                return false;
+            }
+        }
+        expected.is_empty()
+    }
+
+    /// The file as far as it takes to read its headers: with zeros in place of every long piece that is not one of them,
+    /// or in the ranges given. What nobody writes to is no memory yet.
+    pub(crate) fn outline(&self, ranges: &[Range<u64>]) -> Vec<u8> {
+        const SHORT: u64 = 1 << 16;
+        let mut bytes = vec![0; usize::try_from(self.len).unwrap_or(0)];
+        let mut fill = |range: Range<u64>| {
+            let mut at = range.start as usize;
+            for (piece, part) in self.pieces_in(range) {
+                let len = (part.end - part.start) as usize;
+                if let Some((to, from)) = bytes.get_mut(at..at + len).zip(piece.part(part)) {
+                    to.copy_from_slice(from);
+                }
+                at += len;
+            }
+        };
+        for stretch in &self.stretches {
+            let is_header = matches!(stretch.holds, Holds::Headers | Holds::SectionHeaders);
+            let range = stretch.range();
+            // The beginning of a long piece may be a compression header.
+            let end = if is_header { range.end } else { range.end.min(range.start + SHORT) };
+            fill(range.start..end);
+        }
+        for range in ranges {
+            fill(range.start..range.end.min(self.len));
+        }
+        bytes
+    }
+
+    /// Where a section of the input is.
+    pub(crate) fn place(&self, section: SectionId) -> Option<Range<u64>> {
+        let holds = Holds::Section(section);
+        self.stretches.iter().find(|stretch| stretch.holds == holds).map(Stretch::range)
     }
 
     /// How many bytes hold what, in file order of the first of each kind; adds up to the file's length.
@@ -143,7 +225,7 @@ impl<'data> Layout<'data> {
 
     /// Writes the file.
     pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
-        for (piece, _) in &self.stretches {
+        for Stretch { piece, .. } in &self.stretches {
             match piece {
                 Piece::Copied(bytes) => out.write_all(bytes)?,
                 Piece::Made(bytes) => out.write_all(bytes)?,

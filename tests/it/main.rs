@@ -15,6 +15,7 @@ mod action;
 mod build_id;
 mod environment;
 mod foreign;
+mod forms;
 mod laws;
 mod layouts;
 mod libraries;

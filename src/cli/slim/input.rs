@@ -74,20 +74,19 @@ impl<'data> Input<'data> {
         let link_name =
             debug_path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let mut kept_debug = existing.is_some();
-        let split =
-            debug::split(&elf, identified.original, &job.options, job.compression, |layout| {
-                match &existing {
-                    // What leaves an already slim file must not replace the debug file with everything.
-                    Some(existing) if existing.wealth > Wealth::of(&elf) => {
-                        DebugLink { name: link_name.clone(), crc: existing.crc }
-                    }
-                    _ => {
-                        kept_debug = false;
-                        debug::link(&link_name, layout)
-                    }
+        let split = debug::split(&elf, identified.original, &job.options, &job.form, |layout| {
+            match &existing {
+                // What leaves an already slim file must not replace the debug file with everything.
+                Some(existing) if existing.wealth > Wealth::of(&elf) => {
+                    DebugLink { name: link_name.clone(), crc: existing.crc }
                 }
-            })
-            .map_err(|error| explain(error, doing()))?;
+                _ => {
+                    kept_debug = false;
+                    debug::link(&link_name, layout)
+                }
+            }
+        })
+        .map_err(|error| explain(error, doing()))?;
         let mut input = Self {
             source,
             identified,

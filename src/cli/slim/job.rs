@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use super::choose::{self, wishes};
 use super::place::{Place, PlaceArgs};
 use crate::cli::Global;
-use crate::cli::failure::Failure;
-use crate::debug::Compression;
+use crate::cli::failure::{Exit, Failure};
+use crate::debug::{Compression, Form, Strings};
 use crate::identity;
 use crate::slim::{Leaving, Options, Sections};
 
@@ -46,8 +46,16 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "WISH", default_value = "inject")]
     build_id: identity::Wish,
     /// How debug sections are compressed in the debug file
-    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Zlib)]
-    compress_debug_sections: Form,
+    #[arg(help_heading = "Debug file", long, value_name = "FORM", value_enum, default_value_t = Codec::Zlib)]
+    compress_debug_sections: Codec,
+    /// How hard to compress: zlib 1 to 12 (6 where none is given), zstd 1 to 19 (3), or best, the highest
+    ///
+    /// With a level, sections that are compressed in this form already are compressed anew. The smallest form wins.
+    #[arg(help_heading = "Debug file", long, value_name = "N|best")]
+    compression_level: Option<Level>,
+    /// Leave the names of symbols in the debug file as the linker wrote them, instead of writing each once
+    #[arg(help_heading = "Debug file", long)]
+    no_merge_strings: bool,
     #[command(flatten)]
     place: PlaceArgs,
     /// Show what would be done; write nothing
@@ -58,8 +66,26 @@ pub(in crate::cli) struct Args {
     explain: bool,
 }
 
+/// `--compression-level`
+#[derive(Clone, Copy)]
+enum Level {
+    Number(i32),
+    Best,
+}
+
+impl std::str::FromStr for Level {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "best" => Ok(Self::Best),
+            _ => text.parse().map(Self::Number).map_err(|_| "neither a number nor best"),
+        }
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
-enum Form {
+enum Codec {
     /// Read by every debugger
     Zlib,
     /// Smaller and faster; not read by elfutils < 0.189, lldb < 16, valgrind, Rust's backtraces
@@ -72,7 +98,7 @@ enum Form {
 pub(super) struct Job {
     pub(super) options: Options,
     pub(super) build_id: identity::Wish,
-    pub(super) compression: Compression,
+    pub(super) form: Form,
     pub(super) place: Place,
     pub(super) explain: bool,
 }
@@ -93,13 +119,35 @@ impl Args {
                 leaving,
             },
             build_id: self.build_id,
-            compression: match self.compress_debug_sections {
-                Form::Zlib => Compression::Zlib,
-                Form::Zstd => Compression::Zstd,
-                Form::None => Compression::None,
-            },
+            form: self.form()?,
             place: self.place.judge(&self.files, global)?,
             explain: self.explain,
         })
+    }
+
+    /// How the debug file is written.
+    fn form(&self) -> Result<Form, Failure> {
+        let compression = match self.compress_debug_sections {
+            Codec::Zlib => Compression::Zlib,
+            Codec::Zstd => Compression::Zstd,
+            Codec::None => Compression::None,
+        };
+        let usage = |text: String| Err(Failure::plain(Exit::Usage, text));
+        let level = match (self.compression_level, compression.levels()) {
+            (None, _) => None,
+            (Some(_), None) => {
+                return usage("--compression-level has no meaning without compression".to_owned());
+            }
+            (Some(Level::Best), Some(levels)) => Some(*levels.end()),
+            (Some(Level::Number(level)), Some(levels)) if levels.contains(&level) => Some(level),
+            (Some(Level::Number(level)), Some(levels)) => {
+                let (first, last) = (levels.start(), levels.end());
+                return usage(format!(
+                    "--compression-level {level} is not within {first} to {last}"
+                ));
+            }
+        };
+        let strings = if self.no_merge_strings { Strings::AsTheyAre } else { Strings::Merged };
+        Ok(Form { compression, level, strings })
     }
 }
