@@ -106,9 +106,9 @@ impl<'data> Layout<'data> {
 
     /// The bytes of the first piece: the ELF header, and more where that was copied with it.
     pub fn header(&self) -> &[u8] {
-        match self.stretches.first() {
-            Some((Piece::Copied(bytes), _)) => bytes,
-            Some((Piece::Made(bytes), _)) => bytes,
+        match self.stretches.first().map(|first| &first.piece) {
+            Some(Piece::Copied(bytes)) => bytes,
+            Some(Piece::Made(bytes)) => bytes,
             _ => &[],
         }
     }
