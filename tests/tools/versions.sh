@@ -7,11 +7,6 @@
 apt_packages=(
     gcc g++ libc6-dev binutils git ca-certificates
     musl-tools
-<<<<<<< HEAD
-    gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
-    gdb gdb-multiarch elfutils
-    attr libcap2-bin unzip zip
-=======
     lld mold patchelf
     gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross
     gcc-i686-linux-gnu libc6-dev-i386-cross
@@ -20,7 +15,7 @@ apt_packages=(
     gcc-s390x-linux-gnu libc6-dev-s390x-cross
     qemu-user-static
     gdb gdb-multiarch elfutils lldb valgrind
->>>>>>> d98d328 (Hold more toolchains' programs, and more readers, against the laws)
+    attr libcap2-bin unzip zip
     skopeo apache2-utils
     jq shellcheck
 )
