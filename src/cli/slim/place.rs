@@ -31,7 +31,7 @@ pub(super) struct PlaceArgs {
     /// Give the slim file the dates of the input; a static library keeps those of its members, with owners and permissions
     #[arg(short, long)]
     preserve_dates: bool,
-    /// Write the debug file to FILE instead of OUTPUT.debug; with --output or --in-place
+    /// Write the debug file to FILE instead of OUTPUT.debug; with --output or --in-place (object files get none)
     #[arg(long, value_name = "FILE")]
     debug_out: Option<PathBuf>,
     /// Drop what leaves instead of writing a debug file
