@@ -3,12 +3,14 @@
 pub mod go;
 mod payload;
 mod platform;
+mod split;
 
 use object::elf;
 use sha2::{Digest as _, Sha256};
 
 pub use payload::{Payload, PayloadKind, payload};
 pub use platform::{Libc, Platform, UnknownPlatform};
+pub use split::split_units;
 
 use crate::build_id::BuildId;
 use crate::digest::Digest;

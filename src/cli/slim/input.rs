@@ -144,6 +144,14 @@ impl<'data> Input<'data> {
         let path = &self.source;
         let mut warnings = Vec::from_iter(self.identified.warning(path, job.build_id));
         warnings.extend(self.delivery(job).other_names()?);
+        let split = inspect::split_units(&self.elf).unwrap_or(0);
+        if let Some(slim) = self.slim_path.as_ref().filter(|_| split != 0) {
+            warnings.push(format!(
+                "{path} has split DWARF ({split} units are in .dwo files), which a debugger reads from {}.dwp: put its .dwp \
+                 there (made by dwp -e {path} or llvm-dwp); it is no part of the debug file",
+                slim.display()
+            ));
+        }
         if !self.changes() {
             warnings.push(format!("{path} is slim already: nothing leaves it"));
         } else if !self.split.plan.leaves() {
