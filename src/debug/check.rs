@@ -41,15 +41,25 @@ pub(super) fn layout(
     if debug.segments() != elf.segments() {
         return Err(lost("the program headers"));
     }
-    if inspect::build_id(&debug) != inspect::build_id(elf) {
+    // A new note is the last section.
+    let (count, added) = (elf.sections().len(), debug.sections().get(elf.sections().len()..));
+    let added = added.unwrap_or_default();
+    let mut notes = added.iter().zip(&plan.note);
+    if added.len() != usize::from(plan.note.is_some())
+        || !notes.all(|(section, note)| layout.is_at(section.range(), &note.contents))
+    {
         return Err(lost("the build-id"));
     }
-    if debug.sections().len() != elf.sections().len() {
+    if plan.note.is_none() && inspect::build_id(&debug) != inspect::build_id(elf) {
+        return Err(lost("the build-id"));
+    }
+    if debug.sections().len() < count {
         return Err(lost("the section headers"));
     }
     for (old, new) in elf.sections().iter().zip(debug.sections()) {
         let same_header = (new.name, new.address, new.link, new.info, new.entry_size)
             == (old.name, old.address, old.link, old.info, old.entry_size);
+        let longer = plan.note.is_some() && elf.header().section_names == Some(old.id);
         let same = !in_debug(plan, old)
             || new.kind == old.kind
                 && if made.recoded.contains(&old.id) {
@@ -57,6 +67,7 @@ pub(super) fn layout(
                         && plain_form(elf, old)? == plain_form(&debug, new)?
                 } else {
                     layout.is_at(new.range(), old.data)
+                        || longer && new.data.starts_with(old.data)
                         || made.merged
                             && plan.symbols.table.is_some_and(|table| table.holds(old.id))
                 };

@@ -30,7 +30,7 @@ pub use restore::{Restored, Unrestorable, restore};
 use origin::Origin;
 
 use crate::elf::{Elf, Section, SectionId, SectionTable};
-use crate::identity::FIRST_PAGE;
+use crate::identity::{FIRST_PAGE, Identity, NewNote};
 use crate::slim::{self, DebugLink, Fate, Holds, Layout, Options, Piece, Plan};
 
 /// An input, split: its slim file and its debug file.
@@ -44,19 +44,20 @@ pub struct Split<'data> {
     pub debug: Option<Layout<'data>>,
 }
 
-/// Splits an input. `link_to` makes the link to the debug file, whose layout it is given. `original` is the input as it
-/// was before a build-id was put right in it, so that it can be restored.
+/// Splits an input with its build-id where it belongs (see [`Identity::apply`]). `link_to` makes the link to the debug
+/// file, whose layout it is given. `original` is the input as it was before that, so that it can be restored.
 ///
 /// # Errors
 /// What cannot be slimmed, and a debug section that cannot be decompressed.
 pub fn split<'data>(
     elf: &Elf<'data>,
+    identity: &Identity,
     original: &[u8],
     options: &Options,
     form: &Form,
     link_to: impl FnOnce(&Layout<'data>) -> DebugLink,
 ) -> Result<Split<'data>, slim::Error> {
-    let plan = Plan::new(elf, options)?;
+    let plan = Plan::new(elf, identity, options)?;
     // From here every section has exactly one fate; nothing below decides.
     let layout = || layout(elf, original, &plan, form);
     let debug = if plan.sets_aside() { Some(layout()?) } else { None };
@@ -107,13 +108,13 @@ pub fn layout<'data>(
         segments_at = layout.push(Piece::Copied(elf.bytes(range)), Holds::Headers);
     };
     let mut headers: Vec<SectionHeader> = elf.sections().iter().map(Section::header).collect();
-    let mut waiting: Vec<&Section<'data>> =
-        elf.sections().iter().filter(|s| in_debug(plan, s)).collect();
-    waiting.sort_by_key(|section| (!in_first_page(section), section.offset));
-    for section in waiting {
-        push_segments(&mut layout, if in_first_page(section) { section.offset } else { u64::MAX });
-        let Some(header) = headers.get_mut(section.id.index()) else { continue };
-        let piece = match recoded.remove(&section.id) {
+    let mut note_name = 0;
+    let mut waiting = Vec::new();
+    for (section, header) in elf.sections().iter().zip(&mut headers) {
+        if !in_debug(plan, section) {
+            continue;
+        }
+        let mut piece = match recoded.remove(&section.id) {
             Some(new) => {
                 (header.sh_flags, header.sh_addralign) = (new.flags, new.align);
                 Piece::Made(new.bytes)
@@ -123,13 +124,38 @@ pub fn layout<'data>(
                 None => Piece::Copied(section.data),
             },
         };
-        if in_first_page(section) && layout.len() <= section.offset {
-            layout.pad_to(section.offset);
-        } else if header.sh_addralign.is_power_of_two() && header.sh_addralign <= FIRST_PAGE {
-            layout.align(header.sh_addralign);
+        if plan.note.is_some() && elf.header().section_names == Some(section.id) {
+            let names = match &piece {
+                Piece::Made(names) => names.as_slice(),
+                _ => section.data,
+            };
+            note_name = names.len() as u32 + 1;
+            piece = Piece::Made([names, b"\0", NewNote::NAME, b"\0"].concat());
+        }
+        let fixed = Some(section.offset).filter(|_| in_first_page(section));
+        let order = (fixed.is_none(), section.offset);
+        waiting.push((order, section.id.index(), fixed, piece, Holds::Section(section.id)));
+    }
+    if let Some(note) = &plan.note {
+        let fixed = note.place.map(|(offset, _)| offset);
+        let order = (fixed.is_none(), fixed.unwrap_or(u64::MAX));
+        let piece = Piece::Made(note.contents.clone());
+        waiting.push((order, headers.len(), fixed, piece, Holds::BuildId));
+        headers.push(SectionHeader { sh_name: note_name, ..note.header() });
+    }
+    waiting.sort_by_key(|(order, ..)| *order);
+    for (_, index, fixed, piece, holds) in waiting {
+        push_segments(&mut layout, fixed.unwrap_or(u64::MAX));
+        let Some(header) = headers.get_mut(index) else { continue };
+        match fixed {
+            Some(offset) if layout.len() <= offset => layout.pad_to(offset),
+            _ if header.sh_addralign.is_power_of_two() && header.sh_addralign <= FIRST_PAGE => {
+                layout.align(header.sh_addralign);
+            }
+            _ => {}
         }
         header.sh_size = piece.len();
-        header.sh_offset = layout.push(piece, Holds::Section(section.id));
+        header.sh_offset = layout.push(piece, holds);
     }
     push_segments(&mut layout, u64::MAX);
     // From here every section has its place, and so have the program headers.
@@ -144,9 +170,14 @@ pub fn layout<'data>(
     }
     let encoder = elf.encoder();
     layout.align(encoder.address_size());
+    let count = headers.len() as u32;
+    if let Some(first) = headers.first_mut().filter(|_| count >= elf::SHN_LORESERVE.into()) {
+        // gABI, "ELF Header": section 0 holds the number that does not fit.
+        first.sh_size = count.into();
+    }
     let table = SectionTable {
         offset: layout.len(),
-        count: headers.len() as u32,
+        count,
         names: elf.header().section_names.map_or(0, |id| id.0),
     };
     let mut bytes = Vec::new();
@@ -154,10 +185,13 @@ pub fn layout<'data>(
         encoder.section_header(&mut bytes, header);
     }
     layout.push(Piece::Made(bytes), Holds::SectionHeaders);
-    let mut loose = plan.unowned.clone();
-    loose.extend(plan.payload.as_ref().map(|payload| payload.range.clone()));
-    let origin = Origin::new(elf, original, loose, &headers);
-    layout.push(Piece::Made(origin.to_text().into_bytes()), Holds::Origin);
+    // With a section that the input does not have it comes back by its contents.
+    if plan.note.is_none() {
+        let mut loose = plan.unowned.clone();
+        loose.extend(plan.payload.as_ref().map(|payload| payload.range.clone()));
+        let origin = Origin::new(elf, original, loose, &headers);
+        layout.push(Piece::Made(origin.to_text().into_bytes()), Holds::Origin);
+    }
     layout.set_header(elf.with_segments_at(elf.header_with(table), segments_at));
     // Decompressed on request, a debug file may be larger than its input.
     if !elf.is_64() && layout.len() > u32::MAX.into() {

@@ -150,6 +150,11 @@ fn parts<'data>(
         let same = |kept: &&Section<'data>| {
             (kept.name, kept.address) == (section.name, section.address) && section.id.0 != 0
         };
+        // A note that was put somewhere for a build-id is elsewhere in that order, and the debug file has all notes.
+        let passed = |kept: &&Section<'data>| {
+            kept.kind == elf::SHT_NOTE && section.kind != elf::SHT_NOTE && !same(kept)
+        };
+        while kept.next_if(passed).is_some() {}
         let kept = kept.next_if(same);
         if let Some(kept) = kept.filter(|kept| kept.is_loaded() && origin.is_none()) {
             header.sh_offset = kept.offset;

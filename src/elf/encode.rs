@@ -98,6 +98,14 @@ impl Elf<'_> {
         }
     }
 
+    /// A 16-bit half in this file's byte order.
+    pub fn half(&self, value: u16) -> [u8; 2] {
+        match self.header.endian {
+            Endianness::Little => value.to_le_bytes(),
+            Endianness::Big => value.to_be_bytes(),
+        }
+    }
+
     /// A 32-bit word in this file's byte order.
     pub fn word(&self, value: u32) -> [u8; 4] {
         match self.header.endian {

@@ -51,6 +51,11 @@ impl Elf<'_> {
         if self.is_64() { [40..48, 60..64] } else { [32..36, 48..52] }
     }
 
+    /// The bytes of the ELF header that hold the number of program headers (gABI, "ELF Header": e_phnum).
+    pub fn segment_count_field(&self) -> Range<u64> {
+        if self.is_64() { 56..58 } else { 44..46 }
+    }
+
     /// The bytes of the file that must not move or change, as sorted ranges that do not touch: the ELF
     /// header, the program header table, everything under a segment, every loaded section. A linker reads the
     /// sections of an object file wherever they lie.

@@ -3,10 +3,12 @@
 //!
 //! It shares nothing with the methods but the input.
 
+use std::ops::Range;
+
 use object::elf;
 
-use super::{FIRST_PAGE, Identity, in_core};
-use crate::elf::{Elf, Segment};
+use super::{FIRST_PAGE, Identity, Method, in_core};
+use crate::elf::{Elf, Section, Segment};
 
 /// A patch that is not what it may be: a bug, or headers that contradict each other in a way nobody thought of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +28,12 @@ pub enum Stray {
         /// Which.
         index: usize,
     },
+    /// A section is not what it was, or not where.
+    #[error("section {section} would change")]
+    Section {
+        /// Which.
+        section: u32,
+    },
     /// The patched file does not parse.
     #[error("the patched file does not parse: {0}")]
     Unreadable(crate::elf::Error),
@@ -35,40 +43,125 @@ pub enum Stray {
 }
 
 /// Compares the patched file with the input.
-pub(super) fn patches(old: &Elf<'_>, identity: &Identity) -> Result<(), Stray> {
+pub(super) fn patched(old: &Elf<'_>, bytes: &[u8], identity: &Identity) -> Result<(), Stray> {
     for patch in &identity.patches {
         let (start, end) = (patch.offset, patch.range().end);
-        let headers = old.segments_range();
-        let allowed = headers.start <= start && end <= headers.end;
-        if end > FIRST_PAGE || !allowed || old.bytes(start..end) != patch.before {
+        if old.bytes(start..end) != patch.before || !may_change(old, identity, &patch.range()) {
             return Err(Stray::InUse { start, end });
         }
     }
-    // The headers alone: what lies behind them is the input's.
-    let bytes = identity.apply(old.data());
-    let new = Elf::parse(&bytes).map_err(Stray::Unreadable)?;
-    for (index, (was, is)) in old.segments().iter().zip(new.segments()).enumerate() {
-        if was != is && !leads_to_notes(was, is) {
-            return Err(Stray::Segment { index });
-        }
-    }
-    if old.segments().len() != new.segments().len() {
-        return Err(Stray::Segment { index: old.segments().len() });
-    }
-    if in_core(&new) != identity.id {
+    let new = Elf::parse(bytes).map_err(Stray::Unreadable)?;
+    segments(old, &new)?;
+    sections(old, &new, identity)?;
+    let seen = in_core(&new);
+    if identity.in_cores && (seen != identity.id || seen.is_none()) {
         return Err(Stray::NotSeen);
     }
     Ok(())
 }
 
-/// Whether a segment of notes became one of the same notes and more.
-fn leads_to_notes(was: &Segment, is: &Segment) -> bool {
+/// Whether these bytes may: the program headers and their number, what nothing uses, the header of the section that
+/// moves, and the id itself.
+fn may_change(old: &Elf<'_>, identity: &Identity, range: &Range<u64>) -> bool {
+    let within = |other: Range<u64>| other.start <= range.start && range.end <= other.end;
+    let touches = |other: Range<u64>| other.start < range.end && range.start < other.end;
+    let row = identity.moved.map(|id| {
+        let start = old.sections_range().start + u64::from(id.0) * old.section_header_size();
+        start..start + old.section_header_size()
+    });
+    if row.is_some_and(within) {
+        return true;
+    }
+    if identity.methods.contains(&Method::Rewrite) {
+        let mut notes = old.sections().iter().filter(|section| section.kind == elf::SHT_NOTE);
+        if notes.any(|section| within(section.range()) && within_id(section, range)) {
+            return true;
+        }
+    }
+    if range.end > FIRST_PAGE {
+        return false;
+    }
+    if within(old.segment_count_field()) || within(old.segments_range()) {
+        return true;
+    }
+    // The table of sections is read elsewhere then.
+    let table = identity.table_moves && touches(old.sections_range());
+    let zeros = old.bytes(range.clone()).iter().all(|&byte| byte == 0);
+    let in_section = old.sections().iter().any(|section| touches(section.range()));
+    let mut claims = old.segments().iter().filter(|segment| !segment.is_load());
+    let claimed = claims.any(|segment| touches(segment.range()))
+        || touches(0..old.header_size())
+        || !identity.table_moves && touches(old.sections_range());
+    (zeros || table) && !in_section && !claimed
+}
+
+/// Whether the bytes are of the contents of a build-id's note.
+fn within_id(section: &Section<'_>, range: &Range<u64>) -> bool {
+    // gABI, "Note Section": three words and the owner "GNU" with its zero are in front.
+    section.data.windows(4).enumerate().any(|(at, window)| {
+        let start = section.offset + at as u64 + 4;
+        window == b"GNU\0" && start <= range.start && range.end <= start + 32
+    })
+}
+
+/// Program headers stay, but for those that lead to the note.
+fn segments(old: &Elf<'_>, new: &Elf<'_>) -> Result<(), Stray> {
+    let added = new.segments().len().wrapping_sub(old.segments().len());
+    let entry = (old.segments_range().end - old.segments_range().start)
+        / (old.segments().len() as u64).max(1);
+    for (index, (was, is)) in old.segments().iter().zip(new.segments()).enumerate() {
+        let sizes = |segment: &Segment| (segment.file_size, segment.memory_size);
+        let resized = |by: u64| {
+            let bigger = (was.file_size.saturating_add(by), was.memory_size.saturating_add(by));
+            let same =
+                Segment { file_size: is.file_size, memory_size: is.memory_size, ..was.clone() };
+            same == *is && sizes(is) == bigger
+        };
+        let by = is.file_size.wrapping_sub(was.file_size);
+        let fine = was == is
+            || is_of_notes(was, is)
+            || was.kind == elf::PT_PHDR && added == 1 && resized(entry)
+            || was.is_load() && was.offset == 0 && resized(by) && is.file_size <= FIRST_PAGE;
+        if !fine {
+            return Err(Stray::Segment { index });
+        }
+    }
+    let last = new.segments().last().map(|last| last.kind);
+    if added > 1 || added == 1 && last != Some(elf::PT_NOTE) {
+        return Err(Stray::Segment { index: old.segments().len() });
+    }
+    Ok(())
+}
+
+/// Whether a segment of notes is one still, in the first page, and as many of them or more.
+fn is_of_notes(was: &Segment, is: &Segment) -> bool {
     was.kind == elf::PT_NOTE
         && is.kind == elf::PT_NOTE
         && is.flags == was.flags
-        && is.offset <= was.offset
-        && was.range().end <= is.range().end
-        && was.offset - is.offset == was.address.0.wrapping_sub(is.address.0)
+        && is.file_size >= was.file_size
         && is.file_size == is.memory_size
+        && is.range().end <= FIRST_PAGE
         && (is.align == was.align || is.align == 4)
+}
+
+/// Sections stay where and what they are, but for the one that moves and the id that changes.
+fn sections(old: &Elf<'_>, new: &Elf<'_>, identity: &Identity) -> Result<(), Stray> {
+    let rewrites = identity.methods.contains(&Method::Rewrite);
+    for (was, is) in old.sections().iter().zip(new.sections()) {
+        let moves = identity.moved == Some(was.id);
+        let place = |section: &Section<'_>| (section.offset, section.address);
+        let rest = |s: &Section<'_>| {
+            let sizes = (s.size, s.align, s.entry_size);
+            (s.name_offset, s.kind, s.flags, sizes, s.link, s.info)
+        };
+        let same_place = rest(was) == rest(is) && (moves || place(was) == place(is));
+        let same_bytes = was.data == is.data || rewrites && was.kind == elf::SHT_NOTE;
+        if !same_place || !same_bytes {
+            return Err(Stray::Section { section: was.id.0 });
+        }
+    }
+    if old.sections().len() != new.sections().len() {
+        return Err(Stray::Section { section: old.sections().len() as u32 });
+    }
+    Ok(())
 }

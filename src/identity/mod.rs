@@ -8,6 +8,7 @@
 //! slim file and debug file are both made from that. `check` holds the patches against law 1 first.
 
 mod check;
+mod inject;
 mod page;
 mod repair;
 mod wish;
@@ -16,12 +17,14 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use object::elf;
+use object::write::elf::SectionHeader;
 
 pub use check::Stray;
 pub use wish::{Method, ParseWishError, Wish};
 
 use crate::build_id::BuildId;
-use crate::elf::{Elf, Notes, Segment};
+use crate::digest::Digest;
+use crate::elf::{Address, Elf, Note, Notes, Section, SectionId, SectionTable, Segment};
 use crate::inspect;
 use page::Page;
 
@@ -38,10 +41,42 @@ pub struct Identity {
     pub methods: Vec<Method>,
     /// The bytes that change.
     pub patches: Vec<Patch>,
+    /// The note that the input does not have.
+    pub note: Option<NewNote>,
+    /// The section that the patches move.
+    pub moved: Option<SectionId>,
+    /// Whether the section header table has to be elsewhere, because its bytes are needed.
+    table_moves: bool,
     /// Whether a core of the program shows the id.
     pub in_cores: bool,
     /// Why a method that was wanted did nothing.
     pub obstacle: Option<Obstacle>,
+}
+
+/// A section that the input does not have: the note of the build-id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNote {
+    /// Its contents, one note.
+    pub contents: Vec<u8>,
+    /// Where the patches put it, and where it is loaded; `None` where it is not loaded.
+    pub place: Option<(u64, Address)>,
+}
+
+impl NewNote {
+    /// Its name.
+    pub const NAME: &[u8] = b".note.gnu.build-id";
+
+    /// Its section header, without name and offset.
+    pub fn header(&self) -> SectionHeader {
+        SectionHeader {
+            sh_type: elf::SHT_NOTE,
+            sh_flags: self.place.map_or(elf::SectionFlags(0), |_| elf::SHF_ALLOC),
+            sh_addr: self.place.map_or(0, |(_, address)| address.0),
+            sh_size: self.contents.len() as u64,
+            sh_addralign: 4,
+            ..SectionHeader::default()
+        }
+    }
 }
 
 /// Bytes that change, nowhere else than at this place.
@@ -78,6 +113,17 @@ pub enum Obstacle {
     /// No method's condition is met.
     #[error("its layout leaves no room for it")]
     NoRoom,
+    /// A repair where there is no build-id, or a new one where there is one.
+    #[error(
+        "a build-id that is there can be repaired alone, and one that is not can be injected alone"
+    )]
+    OtherCase,
+    /// There is no section of section names, or it is loaded.
+    #[error("it has no section names that could change")]
+    NoNames,
+    /// The note of the build-id is not as it should be.
+    #[error("its build-id is in no section, or longer than a digest")]
+    OddNote,
 }
 
 /// Why an input does not get the identity that was wished for.
@@ -112,48 +158,167 @@ impl Identity {
     /// # Errors
     /// A wish that the input cannot be given.
     pub fn new(elf: &Elf<'_>, wish: Wish) -> Result<Self, Error> {
+        let id = inspect::build_id(elf);
         if !matches!(elf.header().kind, elf::ET_EXEC | elf::ET_DYN) || elf.is_debug_file() {
             // It is not loaded, so no core shows anything of it.
-            return Ok(Self { id: inspect::build_id(elf), in_cores: true, ..Self::default() });
+            return Ok(Self { id, in_cores: true, ..Self::default() });
         }
-        let id = inspect::build_id(elf);
         let in_cores = id.is_some() && in_core(elf) == id;
-        let as_it_is = Self { id: id.clone(), in_cores, ..Self::default() };
-        let wanted = match wish {
-            Wish::Require if !in_cores => return Err(Error::Required { id }),
-            Wish::Keep | Wish::Require => return Ok(as_it_is),
-            Wish::Inject(_) if in_cores => return Ok(as_it_is),
-            Wish::Inject(wanted) => wanted,
-        };
-        let found = Page::open(elf).and_then(|page| {
-            let methods = Method::ALL.iter().filter(|method| wanted.is_none_or(|w| w == **method));
-            let tried = methods.filter_map(|method| Some((*method, method.try_on(&page)?)));
-            tried.into_iter().next().ok_or(Obstacle::NoRoom)
-        });
-        match (found, wanted) {
-            (Ok((method, writes)), _) => {
-                let patches = writes.into_iter().flat_map(|write| write.patches(elf)).collect();
-                let identity = Self { methods: vec![method], patches, in_cores: true, ..as_it_is };
-                // From here every byte that will differ is known.
-                check::patches(elf, &identity)?;
-                Ok(identity)
-            }
-            (Err(obstacle), Some(method)) => Err(Error::Unfit { method, obstacle }),
-            (Err(obstacle), None) => Ok(Self { obstacle: Some(obstacle), ..as_it_is }),
+        let as_it_is = Self { id, in_cores, ..Self::default() };
+        match wish {
+            Wish::Require if !in_cores => Err(Error::Required { id: as_it_is.id }),
+            Wish::Keep | Wish::Require => Ok(as_it_is),
+            Wish::Inject(_) if in_cores => Ok(as_it_is),
+            Wish::Inject(method) if as_it_is.id.is_some() => as_it_is.repaired(elf, method),
+            Wish::Inject(method) => as_it_is.injected(elf, method),
+            Wish::Rewrite => as_it_is.rewritten(elf),
         }
     }
 
-    /// The input with the patches: what is slimmed.
-    pub fn apply<'data>(&self, input: &'data [u8]) -> Cow<'data, [u8]> {
-        let mut bytes = Cow::Borrowed(input);
-        for patch in &self.patches {
-            let range = patch.offset as usize..patch.range().end as usize;
-            if let Some(place) = bytes.to_mut().get_mut(range) {
-                place.copy_from_slice(&patch.after);
-            }
+    /// Puts the id right that is there, where that can be done.
+    fn repaired(self, elf: &Elf<'_>, wanted: Option<Method>) -> Result<Self, Error> {
+        let found = match &self.id {
+            Some(id) => first_of(Method::REPAIRS, wanted, &Page::open(elf), id),
+            None => Err(Obstacle::NoRoom),
+        };
+        match (found, wanted) {
+            (Ok((method, change)), _) => Ok(self.with(elf, method, change, true)),
+            (Err(obstacle), Some(method)) => Err(Error::Unfit { method, obstacle }),
+            (Err(obstacle), None) => Ok(Self { obstacle: Some(obstacle), ..self }),
         }
-        bytes
     }
+
+    /// Gives it an id.
+    fn injected(self, elf: &Elf<'_>, wanted: Option<Method>) -> Result<Self, Error> {
+        let names = elf.header().section_names.and_then(|id| elf.section(id));
+        if names.is_none_or(Section::is_loaded) {
+            let obstacle = Obstacle::NoNames;
+            return match wanted {
+                Some(method) => Err(Error::Unfit { method, obstacle }),
+                None => Ok(Self { obstacle: Some(obstacle), ..self }),
+            };
+        }
+        let digest = Digest::of(elf.data());
+        let id = digest.as_bytes().get(..20).and_then(BuildId::from_bytes);
+        let Some(id) = id else { return Ok(self) };
+        let found = first_of(Method::INJECTIONS, wanted, &Page::open(elf), &id);
+        let named = Self { id: Some(id.clone()), ..self };
+        match (found, wanted) {
+            (Ok((method, change)), _) => Ok(named.with(elf, method, change, true)),
+            (Err(obstacle), None | Some(Method::Unloaded)) => {
+                let change = inject::unloaded(elf, &id);
+                let named = Self { obstacle: Some(obstacle), ..named };
+                Ok(named.with(elf, Method::Unloaded, change, false))
+            }
+            (Err(obstacle), Some(method)) => Err(Error::Unfit { method, obstacle }),
+        }
+    }
+
+    /// Gives it a new id in the note that is there, or in a new one.
+    fn rewritten(self, elf: &Elf<'_>) -> Result<Self, Error> {
+        if self.id.is_none() {
+            return self.injected(elf, None);
+        }
+        let digest = Digest::of(elf.data());
+        let found = repair::rewrite(elf, digest.as_bytes());
+        let (id, write) =
+            found.ok_or(Error::Unfit { method: Method::Rewrite, obstacle: Obstacle::OddNote })?;
+        let in_cores = self.in_cores;
+        let new = Self { id: Some(id), ..self };
+        let new = new.with(elf, Method::Rewrite, Change::of(write), in_cores);
+        if in_cores { Ok(new) } else { new.repaired(elf, None) }
+    }
+
+    fn with(mut self, elf: &Elf<'_>, method: Method, change: Change, in_cores: bool) -> Self {
+        self.methods.push(method);
+        self.patches.extend(change.writes.iter().flat_map(|write| write.patches(elf)));
+        self.patches.sort_by_key(|patch| patch.offset);
+        self.note = change.note.or(self.note);
+        self.moved = change.moved.or(self.moved);
+        Self { table_moves: self.table_moves || change.table_moves, in_cores, ..self }
+    }
+
+    /// Whether anything is to be changed.
+    pub fn changes(&self) -> bool {
+        !self.methods.is_empty()
+    }
+
+    /// The input with the patches: what is slimmed. Nothing is copied where nothing changes.
+    ///
+    /// # Errors
+    /// Patches that break law 1.
+    pub fn apply<'data>(&self, elf: &Elf<'data>) -> Result<Cow<'data, [u8]>, Error> {
+        if self.patches.is_empty() {
+            return Ok(Cow::Borrowed(elf.data()));
+        }
+        let mut bytes = elf.data().to_vec();
+        if self.table_moves {
+            let table = elf.bytes(elf.sections_range());
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+            let header = elf.header_with(SectionTable {
+                offset: bytes.len() as u64,
+                count: elf.sections().len() as u32,
+                names: elf.header().section_names.map_or(0, |id| id.0),
+            });
+            bytes.extend(table);
+            put(&mut bytes, 0, &header);
+        }
+        for patch in &self.patches {
+            put(&mut bytes, patch.offset, &patch.after);
+        }
+        // From here the patched input is as it will be slimmed.
+        check::patched(elf, &bytes, self)?;
+        Ok(Cow::Owned(bytes))
+    }
+}
+
+/// The first of some methods that can be done, or the one that is wanted.
+fn first_of(
+    methods: &[Method],
+    wanted: Option<Method>,
+    page: &Result<Page<'_, '_>, Obstacle>,
+    id: &BuildId,
+) -> Result<(Method, Change), Obstacle> {
+    if wanted.is_some_and(|wanted| !methods.contains(&wanted)) {
+        return Err(Obstacle::OtherCase);
+    }
+    let page = page.as_ref().map_err(|obstacle| *obstacle)?;
+    let mut methods = methods.iter().filter(|method| wanted.is_none_or(|w| w == **method));
+    let found = methods.find_map(|method| Some((*method, method.try_on(page, id)?)));
+    found.ok_or(Obstacle::NoRoom)
+}
+
+fn put(bytes: &mut [u8], offset: u64, new: &[u8]) {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    if let Some(place) = bytes.get_mut(start..start.saturating_add(new.len())) {
+        place.copy_from_slice(new);
+    }
+}
+
+/// What a method changes.
+#[derive(Debug, Clone, Default)]
+struct Change {
+    writes: Vec<Write>,
+    note: Option<NewNote>,
+    moved: Option<SectionId>,
+    table_moves: bool,
+}
+
+impl Change {
+    fn of(write: Write) -> Self {
+        Self { writes: vec![write], ..Self::default() }
+    }
+}
+
+/// A note of a build-id (gABI, "Note Section").
+fn note_bytes(elf: &Elf<'_>, id: &BuildId) -> Vec<u8> {
+    const OWNER: &[u8] = b"GNU\0";
+    let id = id.as_bytes();
+    let words = [OWNER.len() as u32, id.len() as u32, elf::NT_GNU_BUILD_ID.0];
+    let words = words.map(|word| elf.word(word));
+    let mut bytes = [words.as_flattened(), OWNER, id].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
 }
 
 /// New bytes at an offset, of which some may be what is there already.
@@ -185,7 +350,7 @@ impl Write {
 /// The build-id that the kernel and debuggers see in a core: from a PT_NOTE in the part of the first page that is mapped
 /// from the start of the file.
 pub fn in_core(elf: &Elf<'_>) -> Option<BuildId> {
-    let end = mapped_head(elf)?.file_size.min(FIRST_PAGE);
+    let end = mapped_head(elf)?.1.file_size.min(FIRST_PAGE);
     if elf.segments_range().end > end {
         return None;
     }
@@ -199,12 +364,17 @@ pub fn in_core(elf: &Elf<'_>) -> Option<BuildId> {
 }
 
 /// The build-id among notes, the first.
-fn id_among<'data>(mut notes: impl Iterator<Item = crate::elf::Note<'data>>) -> Option<BuildId> {
-    let note = notes.find(|note| note.owner == b"GNU" && note.kind == elf::NT_GNU_BUILD_ID.0)?;
-    BuildId::from_bytes(note.contents)
+fn id_among<'data>(notes: impl Iterator<Item = Note<'data>>) -> Option<BuildId> {
+    BuildId::from_bytes(note_among(notes)?.contents)
+}
+
+/// The note of a build-id among notes, the first.
+fn note_among<'data>(mut notes: impl Iterator<Item = Note<'data>>) -> Option<Note<'data>> {
+    notes.find(|note| note.owner == b"GNU" && note.kind == elf::NT_GNU_BUILD_ID.0)
 }
 
 /// The segment that maps the file from its start.
-fn mapped_head<'elf>(elf: &'elf Elf<'_>) -> Option<&'elf Segment> {
-    elf.segments().iter().find(|segment| segment.is_load() && segment.offset == 0)
+fn mapped_head<'elf>(elf: &'elf Elf<'_>) -> Option<(usize, &'elf Segment)> {
+    let mut segments = elf.segments().iter().enumerate();
+    segments.find(|(_, segment)| segment.is_load() && segment.offset == 0)
 }

@@ -3,11 +3,12 @@
 use object::elf;
 
 use super::page::Page;
-use super::{Write, id_among};
-use crate::elf::{Address, Notes, Section, Segment};
+use super::{Change, Write, id_among, note_among};
+use crate::build_id::BuildId;
+use crate::elf::{Address, Elf, Notes, Section, Segment};
 
 /// Makes a segment of notes cover the note of the build-id that lies directly behind or in front of it.
-pub(super) fn extend(page: &Page<'_, '_>) -> Option<Vec<Write>> {
+pub(super) fn extend(page: &Page<'_, '_>) -> Option<Change> {
     let endian = page.elf.header().endian;
     let mut notes = page.elf.sections().iter().filter(|section| {
         let is_note =
@@ -20,7 +21,7 @@ pub(super) fn extend(page: &Page<'_, '_>) -> Option<Vec<Write>> {
         let (index, segment) = page.notes().find_map(|(index, segment)| {
             Some((index, covering(segment, note).filter(|_| segment.align <= 4)?))
         })?;
-        Some(vec![page.replace(index, &segment)])
+        Some(Change::of(page.replace(index, &segment)))
     })
 }
 
@@ -48,7 +49,7 @@ fn covering(segment: &Segment, note: &Section<'_>) -> Option<Segment> {
 }
 
 /// Makes the alignment of a segment of notes 4, where all its notes read the same either way.
-pub(super) fn align(page: &Page<'_, '_>) -> Option<Vec<Write>> {
+pub(super) fn align(page: &Page<'_, '_>) -> Option<Change> {
     let endian = page.elf.header().endian;
     page.notes().filter(|(_, segment)| segment.align == 8).find_map(|(index, segment)| {
         let bytes = page.elf.bytes(segment.range());
@@ -61,6 +62,19 @@ pub(super) fn align(page: &Page<'_, '_>) -> Option<Vec<Write>> {
             })
             .sum();
         (len == bytes.len())
-            .then(|| vec![page.replace(index, &Segment { align: 4, ..segment.clone() })])
+            .then(|| Change::of(page.replace(index, &Segment { align: 4, ..segment.clone() })))
     })
+}
+
+/// Another id in the place of one, as long as it was; `None` where its note is not as it should be.
+pub(super) fn rewrite(elf: &Elf<'_>, digest: &[u8]) -> Option<(BuildId, Write)> {
+    let (section, note) = elf.sections().iter().find_map(|section| {
+        let is_note = section.kind == elf::SHT_NOTE && section.has_contents();
+        let notes = Notes::new(elf.header().endian, section.align, section.data);
+        Some((section, note_among(notes).filter(|_| is_note)?))
+    })?;
+    let inside = note.contents.as_ptr().addr().checked_sub(section.data.as_ptr().addr())?;
+    let bytes = digest.get(..note.contents.len())?.to_vec();
+    let write = Write { offset: section.offset + inside as u64, bytes: bytes.clone() };
+    Some((BuildId::from_bytes(&bytes)?, write))
 }

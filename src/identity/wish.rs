@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::page::Page;
-use super::{Write, repair};
+use super::{Change, inject, repair};
+use crate::build_id::BuildId;
 
 /// What becomes of the build-id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Wish {
     Inject(Option<Method>),
     /// One that is right is demanded.
     Require,
+    /// A new one, whatever is there: for programs that were all given the same.
+    Rewrite,
 }
 
 impl Default for Wish {
@@ -25,11 +28,11 @@ impl Default for Wish {
 
 /// A wish that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected keep, inject, require, or inject=METHOD with one of {}", names())]
+#[error("expected keep, inject, require, rewrite, or inject=METHOD with one of {}", names())]
 pub struct ParseWishError;
 
 fn names() -> String {
-    Method::ALL.iter().map(|method| method.word()).collect::<Vec<_>>().join(", ")
+    Method::named().map(Method::word).collect::<Vec<_>>().join(", ")
 }
 
 impl FromStr for Wish {
@@ -40,10 +43,11 @@ impl FromStr for Wish {
             "keep" => Ok(Self::Keep),
             "inject" => Ok(Self::Inject(None)),
             "require" => Ok(Self::Require),
+            "rewrite" => Ok(Self::Rewrite),
             _ => {
                 let name = text.strip_prefix("inject=").ok_or(ParseWishError)?;
-                let method = Method::ALL.iter().find(|method| method.word() == name);
-                Ok(Self::Inject(Some(*method.ok_or(ParseWishError)?)))
+                let method = Method::named().find(|method| method.word() == name);
+                Ok(Self::Inject(Some(method.ok_or(ParseWishError)?)))
             }
         }
     }
@@ -56,33 +60,74 @@ pub enum Method {
     RepairExtend,
     /// The alignment of a PT_NOTE becomes 4: mold writes 8, and some readers then find nothing in it.
     RepairAlign,
+    /// A new note directly in front of a PT_NOTE, which then covers it.
+    ExtendFront,
+    /// A new note directly behind a PT_NOTE, which then covers it.
+    ExtendBehind,
+    /// A new program header behind the last, and a new note behind that.
+    Append,
+    /// `.note.ABI-tag` moves to where there is room for a new note behind it, and its PT_NOTE with it.
+    RelocNote,
+    /// A new note that is not loaded: only who has the file finds it.
+    Unloaded,
+    /// Another id in the note that is there.
+    Rewrite,
 }
 
+use Method::{
+    Append, ExtendBehind, ExtendFront, RelocNote, RepairAlign, RepairExtend, Rewrite, Unloaded,
+};
+
 impl Method {
-    /// All of them; where none is named, the first that can be done is.
-    pub const ALL: &[Self] = &[Self::RepairExtend, Self::RepairAlign];
+    /// What puts an id right that is there; the first that can be done is.
+    pub(super) const REPAIRS: &[Self] = &[RepairExtend, RepairAlign];
+    /// What gives an id to a file that has none; the first that can be done is.
+    pub(super) const INJECTIONS: &[Self] = &[ExtendFront, ExtendBehind, Append, RelocNote];
+
+    /// Those that can be asked for by name.
+    pub fn named() -> impl Iterator<Item = Self> {
+        let all = [Self::REPAIRS, Self::INJECTIONS, &[Unloaded]];
+        all.into_iter().flatten().copied()
+    }
 
     /// Its name, as in `--build-id inject=NAME` and in reports.
     pub fn word(self) -> &'static str {
         match self {
-            Self::RepairExtend => "repair-extend",
-            Self::RepairAlign => "repair-align",
+            RepairExtend => "repair-extend",
+            RepairAlign => "repair-align",
+            ExtendFront => "extend-front",
+            ExtendBehind => "extend-behind",
+            Append => "append",
+            RelocNote => "reloc-note",
+            Unloaded => "unloaded",
+            Rewrite => "rewrite",
         }
     }
 
     /// What it does, for people.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::RepairExtend => "PT_NOTE covers its note now",
-            Self::RepairAlign => "the alignment of PT_NOTE is 4 now",
+            RepairExtend => "PT_NOTE covers its note now",
+            RepairAlign => "the alignment of PT_NOTE is 4 now",
+            ExtendFront => "a new note in front of those under PT_NOTE",
+            ExtendBehind => "a new note behind those under PT_NOTE",
+            Append => "a new note under a new PT_NOTE",
+            RelocNote => "a new note behind .note.ABI-tag, which moved to make room",
+            Unloaded => "a new note that is not loaded",
+            Rewrite => "a new id in the note that was there",
         }
     }
 
-    /// What it writes; `None` where its condition is not met.
-    pub(super) fn try_on(self, page: &Page<'_, '_>) -> Option<Vec<Write>> {
+    /// What it changes; `None` where its condition is not met. `id` is the one to be injected.
+    pub(super) fn try_on(self, page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
         match self {
-            Self::RepairExtend => repair::extend(page),
-            Self::RepairAlign => repair::align(page),
+            RepairExtend => repair::extend(page),
+            RepairAlign => repair::align(page),
+            ExtendFront => inject::extend_front(page, id),
+            ExtendBehind => inject::extend_behind(page, id),
+            Append => inject::append(page, id),
+            RelocNote => inject::relocate(page, id),
+            Unloaded | Rewrite => None,
         }
     }
 }

@@ -10,9 +10,11 @@ use object::elf;
 use object::write::elf::SectionHeader;
 
 use super::headers::{Indices, KeptSymbols, Names};
+use super::plan::Row;
 use super::relocatable::{self, symbol_index};
 use super::{DebugLink, Error, Holds, Layout, Piece, Plan};
 use crate::elf::{Elf, Owner, Section, SectionId, SectionTable, Span};
+use crate::identity::NewNote;
 
 const LINK_NAME: &[u8] = b".gnu_debuglink";
 
@@ -34,7 +36,7 @@ pub(super) fn assemble<'data>(
     link: Option<&DebugLink>,
 ) -> Result<Layout<'data>, Error> {
     let mut layout = Layout::default();
-    if !plan.leaves() {
+    if !plan.changes() {
         layout.push(Piece::Copied(elf.data()), Holds::Everything);
         return Ok(layout);
     }
@@ -42,21 +44,30 @@ pub(super) fn assemble<'data>(
     let places = vec![None; plan.decisions.len()];
     let mut assembly = Assembly { elf, plan, layout, places, loaded_end };
     let map = elf.map();
-    let indices = Indices::new(plan);
+    let indices = Indices::new(plan.decisions.len(), &plan.rows);
     let symbols = if plan.rebuilds_symbols() {
         plan.symbols.symbols().copied().collect()
     } else {
         Vec::new()
     };
     let shared = plan.symbols.table.map(|table| table.names_section) == elf.header().section_names;
-    let ids: Vec<_> = plan.in_slim().collect();
-    let names = ids.iter().filter_map(|&id| elf.section(id)).map(|section| section.name);
+    let names = plan.rows.iter().map(|row| match row {
+        Row::Section(id) => elf.section(*id).map_or(&b""[..], |section| section.name),
+        Row::Note => NewNote::NAME,
+    });
     let names = Names::new(elf, names.chain(link.map(|_| LINK_NAME)), &symbols, shared)?;
     let kept = KeptSymbols::new(elf, plan, &indices, &names);
 
     assembly.loaded_part(&map.spans);
     // From here every loaded byte has its place.
     assembly.sections_that_stay(&indices, &kept, &names);
+    let note_at = plan.note.as_ref().map(|note| match note.place {
+        Some((offset, _)) => offset,
+        None => {
+            assembly.layout.align(4);
+            assembly.layout.push(Piece::Made(note.contents.clone()), Holds::BuildId)
+        }
+    });
     let link_at = link.map(|link| {
         assembly.layout.align(4);
         let bytes = link.section(elf);
@@ -65,7 +76,7 @@ pub(super) fn assemble<'data>(
     });
     assembly.section_names(&names);
     // From here every byte but the section headers has its place.
-    let rows = assembly.rows(&ids, &indices, &kept, &names, link_at);
+    let rows = assembly.rows(&indices, &kept, &names, note_at, link_at);
     assembly.section_headers(&rows, &indices);
     assembly.payload();
     let layout = assembly.layout;
@@ -188,17 +199,28 @@ impl<'data> Assembly<'_, 'data> {
     /// The section headers of the output, in order.
     fn rows(
         &self,
-        ids: &[SectionId],
         indices: &Indices,
         kept: &KeptSymbols,
         names: &Names,
+        note_at: Option<u64>,
         link_at: Option<(u64, u64)>,
     ) -> Vec<SectionHeader> {
         let mut name_offsets = names.section_offsets.iter().copied();
-        let mut rows = Vec::with_capacity(ids.len() + 1);
-        for section in ids.iter().filter_map(|&id| self.elf.section(id)) {
+        let mut rows = Vec::with_capacity(self.plan.rows.len() + 1);
+        for row in &self.plan.rows {
+            let name_offset = name_offsets.next().unwrap_or(0);
+            let section = match row {
+                Row::Section(id) => self.elf.section(*id),
+                Row::Note => {
+                    let header = self.plan.note.as_ref().map(NewNote::header).unwrap_or_default();
+                    let sh_offset = note_at.unwrap_or(0);
+                    rows.push(SectionHeader { sh_name: name_offset, sh_offset, ..header });
+                    None
+                }
+            };
+            let Some(section) = section else { continue };
             let mut row = section.header();
-            row.sh_name = name_offsets.next().unwrap_or(0);
+            row.sh_name = name_offset;
             row.sh_link = indices.of(section.link);
             if section.info_is_section() {
                 row.sh_info = indices.of(section.info);

@@ -2,9 +2,12 @@
 //!
 //! It shares nothing with the code that made the layout but the input: what is wrong there shows here.
 
+use object::elf;
+
+use super::plan::Row;
 use super::references::References;
 use super::{Error, Layout, Plan};
-use crate::elf::{Elf, Segment};
+use crate::elf::{Elf, Section, Segment};
 
 /// A law that a layout breaks: by headers that contradict each other in a way nobody thought of, or by a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +77,21 @@ fn sections(
     let mut found = slim.sections().iter();
     let references = elf.is_object().then(|| References::new(elf, slim));
     let references = references.transpose().map_err(Broken::Unreadable)?;
-    for old in plan.in_slim().filter_map(|id| elf.section(id)) {
+    for row in &plan.rows {
+        let old = match row {
+            Row::Section(id) => elf.section(*id),
+            Row::Note => {
+                let is_note = |new: &Section<'_>| {
+                    let note = plan.note.as_ref();
+                    new.kind == elf::SHT_NOTE
+                        && note.is_some_and(|note| layout.is_at(new.range(), &note.contents))
+                };
+                let broken = || Broken::Section("the note of the build-id".to_owned());
+                found.next().filter(|new| is_note(new)).ok_or_else(broken)?;
+                None
+            }
+        };
+        let Some(old) = old else { continue };
         let broken = || Broken::Section(old.display_name());
         let new = found.next().ok_or_else(broken)?;
         let made_anew = elf.header().section_names == Some(old.id) || plan.rebuilds(old.id);

@@ -9,6 +9,7 @@ use object::elf;
 use object::write::elf::Sym;
 use object::write::{StringId, StringTable};
 
+use super::plan::Row;
 use super::{Error, Plan};
 use crate::elf::{Elf, Place, SectionId, Symbol};
 
@@ -16,17 +17,17 @@ use crate::elf::{Elf, Place, SectionId, Symbol};
 pub(super) struct Indices(Vec<u32>);
 
 impl Indices {
-    /// Numbers the sections of the slim file in the input's order.
-    pub(super) fn new(plan: &Plan<'_>) -> Self {
-        let mut next = 0;
-        let numbered = plan.decisions.iter().map(|decision| {
-            if !decision.fate.is_in_slim() {
-                return 0;
+    /// Numbers the sections of the slim file, of so many that the input has.
+    pub(super) fn new(count: usize, rows: &[Row]) -> Self {
+        let mut indices = vec![0; count];
+        for (index, row) in (0..).zip(rows) {
+            if let Row::Section(old) = row
+                && let Some(place) = indices.get_mut(old.index())
+            {
+                *place = index;
             }
-            next += 1;
-            next - 1
-        });
-        Self(numbered.collect())
+        }
+        Self(indices)
     }
 
     /// The new index of a section; 0 where it left.

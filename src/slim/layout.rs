@@ -55,6 +55,8 @@ pub enum Holds {
     Loaded,
     /// The contents of a section of the input that is not loaded.
     Section(SectionId),
+    /// The note of the build-id, which the input does not have and nothing loads.
+    BuildId,
     /// The link to the debug file, which the input does not have.
     DebugLink,
     /// The section header table.

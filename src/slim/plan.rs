@@ -5,11 +5,22 @@ use std::ops::Range;
 use object::elf;
 
 use super::fate::{Decision, Fate};
+use super::headers::Indices;
 use super::symbols::Choice;
 use super::wished::Wished;
 use super::{Error, Leaving, Options, relocatable, rules};
 use crate::elf::{Elf, Place, Section, SectionId, overlaps};
+use crate::identity::{Identity, NewNote};
 use crate::inspect::{self, Payload, PayloadKind};
+
+/// A section of the slim file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    /// One of the input.
+    Section(SectionId),
+    /// The note of the build-id that the input does not have.
+    Note,
+}
 
 /// Everything that is decided about one input.
 #[derive(Debug, Clone)]
@@ -24,6 +35,10 @@ pub struct Plan<'data> {
     pub payload: Option<Payload>,
     /// Sections that were asked for and are not there, where that is allowed.
     pub missing_sections: Vec<String>,
+    /// The note of the build-id that the input does not have and both files get.
+    pub note: Option<NewNote>,
+    /// The sections of the slim file, in the order of its section headers.
+    pub(super) rows: Vec<Row>,
     /// The bytes of the input that must not move, sorted.
     pub(super) loaded: Vec<Range<u64>>,
     /// Where that goes which leaves.
@@ -34,7 +49,7 @@ pub struct Plan<'data> {
 
 impl<'data> Plan<'data> {
     /// Decides. Nothing after this decides anything.
-    pub fn new(elf: &Elf<'data>, options: &Options) -> Result<Self, Error> {
+    pub fn new(elf: &Elf<'data>, identity: &Identity, options: &Options) -> Result<Self, Error> {
         refuse(elf)?;
         let loaded = elf.loaded_ranges();
         let mut symbols = Choice::new(elf, options)?;
@@ -59,7 +74,8 @@ impl<'data> Plan<'data> {
         let is_payload = |range: &Range<u64>| payload.as_ref().is_some_and(|p| p.range == *range);
         let mut unowned: Vec<_> = elf.map().unowned(elf).map(|span| span.range.clone()).collect();
         unowned.retain(|range| !is_payload(range));
-        let rebuilds_symbols = rebuilds_symbols(elf, &decisions, &symbols);
+        let rows = rows(elf, &decisions, identity);
+        let rebuilds_symbols = rebuilds_symbols(elf, &decisions, &symbols, &rows);
         let missing_sections = wished.missing;
         let plan = Self {
             decisions,
@@ -67,6 +83,8 @@ impl<'data> Plan<'data> {
             unowned,
             payload,
             missing_sections,
+            note: identity.note.clone(),
+            rows,
             loaded,
             leaving,
             rebuilds_symbols,
@@ -113,12 +131,9 @@ impl<'data> Plan<'data> {
         self.rebuilds_symbols && self.symbols.table.is_some_and(|table| table.holds(section))
     }
 
-    /// The sections of the slim file, in the order of its section headers.
-    pub fn in_slim(&self) -> impl Iterator<Item = SectionId> + '_ {
-        self.decisions
-            .iter()
-            .filter(|decision| decision.fate.is_in_slim())
-            .map(|decision| decision.section)
+    /// Whether the slim file has other sections than the input, which is copied otherwise.
+    pub fn changes(&self) -> bool {
+        self.leaves() || self.note.is_some()
     }
 
     /// A section is either loaded or not, and a kept symbol's section stays.
@@ -169,7 +184,7 @@ impl<'data> Plan<'data> {
     /// What is looked for at a distance from the start of the file would not be found.
     fn check_payload(&self) -> Result<(), Error> {
         match &self.payload {
-            Some(payload) if self.leaves() && payload.kind == PayloadKind::DenoFromStart => {
+            Some(payload) if self.changes() && payload.kind == PayloadKind::DenoFromStart => {
                 Err(Error::PayloadMoves { kind: payload.kind.name(), start: payload.range.start })
             }
             _ => Ok(()),
@@ -178,7 +193,7 @@ impl<'data> Plan<'data> {
 
     /// String tables that are made anew must be free to move.
     fn check_names(&self, elf: &Elf<'_>) -> Result<(), Error> {
-        let of_sections = elf.header().section_names.filter(|_| self.leaves());
+        let of_sections = elf.header().section_names.filter(|_| self.changes());
         let is_fixed = |id: &SectionId| elf.section(*id).is_some_and(Section::is_loaded);
         let of_symbols = self.symbols.table.filter(|_| self.rebuilds_symbols);
         let of_symbols = of_symbols.map(|table| table.names_section);
@@ -195,20 +210,54 @@ impl<'data> Plan<'data> {
     }
 }
 
+/// The sections of the slim file in the order of their headers: the input's, but those that a build-id put somewhere
+/// go by their address, because GNU strip takes loaded sections for sorted.
+fn rows(elf: &Elf<'_>, decisions: &[Decision<'_>], identity: &Identity) -> Vec<Row> {
+    let stays = |decision: &&Decision<'_>| {
+        decision.fate.is_in_slim() && identity.moved != Some(decision.section)
+    };
+    let mut rows: Vec<Row> =
+        decisions.iter().filter(stays).map(|decision| Row::Section(decision.section)).collect();
+    let moved = identity.moved.and_then(|id| Some((Row::Section(id), elf.section(id)?.address)));
+    let note = identity.note.as_ref().and_then(|note| Some((Row::Note, note.place?.1)));
+    for (row, address) in moved.into_iter().chain(note) {
+        let behind = |row: &Row| match row {
+            Row::Section(id) => elf.section(*id).is_some_and(|section| {
+                section.id.0 != 0 && section.is_loaded() && section.address > address
+            }),
+            Row::Note => false,
+        };
+        let loaded = |row: &Row| match row {
+            Row::Section(id) => elf.section(*id).is_some_and(Section::is_loaded),
+            Row::Note => true,
+        };
+        let at = rows.iter().position(behind);
+        let at = at.or_else(|| rows.iter().rposition(loaded).map(|last| last + 1));
+        rows.insert(at.unwrap_or(rows.len()), row);
+    }
+    if identity.note.as_ref().is_some_and(|note| note.place.is_none()) {
+        rows.push(Row::Note);
+    }
+    rows
+}
+
 /// See [`Plan::rebuilds_symbols`].
-fn rebuilds_symbols(elf: &Elf<'_>, decisions: &[Decision<'_>], symbols: &Choice<'_>) -> bool {
+fn rebuilds_symbols(
+    elf: &Elf<'_>,
+    decisions: &[Decision<'_>],
+    symbols: &Choice<'_>,
+    rows: &[Row],
+) -> bool {
     let Some(table) = symbols.table else { return false };
     let stays = decisions.get(table.section.index());
     if stays.is_none_or(|decision| decision.rule != "kept-symbols") {
         return false;
     }
-    let leaves = |decision: &&Decision<'_>| !decision.fate.is_in_slim();
-    let Some(first) = decisions.iter().find(leaves).map(|decision| decision.section) else {
-        return !symbols.keeps_all();
-    };
-    let renumbered = |place: Place| matches!(place, Place::Section(id) if id > first);
+    let indices = Indices::new(decisions.len(), rows);
+    let renumbered = |place: Place| matches!(place, Place::Section(id) if indices.of(id.0) != id.0);
+    let changes = rows.len() != decisions.len() || rows.contains(&Row::Note);
     !symbols.keeps_all()
-        || elf.header().section_names == Some(table.names_section)
+        || changes && elf.header().section_names == Some(table.names_section)
         || symbols.symbols().any(|symbol| renumbered(symbol.place))
 }
 

@@ -16,9 +16,42 @@ use crate::support::xpost::{Xpost, xpost};
 fn slimmed(binary: Binary, flags: &[&str]) -> (Xpost, Value) {
     let xpost = xpost();
     fs::copy(binary.path(), xpost.path("input")).unwrap();
+    slim(xpost, flags)
+}
+
+/// The same with what is there.
+fn slim(xpost: Xpost, flags: &[&str]) -> (Xpost, Value) {
     let json = xpost.run([&["slim", "--json", "-o", "slim"], flags, &["input"]].concat());
     let json = json.succeeds().json()["files"][0].clone();
     (xpost, json)
+}
+
+/// The program of `c` in the corpus, as this compiler and these flags make it.
+fn c(compiler: &str, flags: &[&str]) -> Xpost {
+    let xpost = xpost();
+    let mut compile = command(compiler);
+    compile
+        .args(["-g", "-Wl,--build-id=none", "tally.c", "-o"])
+        .arg(xpost.path("input"))
+        .args(flags);
+    tools::stdout(compile.current_dir(get("c-musl").source_directory()));
+    xpost
+}
+
+/// The program of `go` in the corpus, as the Go linker makes it with this flag.
+fn go(flag: &str) -> Xpost {
+    let xpost = xpost();
+    let mut build = Command::new(tools::path("go"));
+    build.args(["build", "-trimpath", "-buildvcs=false", &format!("-ldflags={flag}"), "-o"]);
+    build.arg(xpost.path("input")).arg(".").current_dir(get("go").source_directory());
+    build.envs([
+        ("CGO_ENABLED", "0"),
+        ("GOTOOLCHAIN", "local"),
+        ("GOFLAGS", ""),
+        ("GOWORK", "off"),
+    ]);
+    tools::stdout(&mut build);
+    xpost
 }
 
 fn command(name: &str) -> Command {
@@ -149,7 +182,7 @@ fn a_stripped_go_program_changes_by_the_repair_alone() {
     let mut strip = command("strip");
     tools::stdout(strip.arg("-o").arg(xpost.path("app")).arg(get("go").path()));
     let ran = xpost.run(["slim", "--explain", "-o", "slim", "app"]);
-    let ran = ran.exits(0, &["nothing leaves it but its build-id's place"]);
+    let ran = ran.exits(0, &["nothing leaves it; only its build-id changes"]);
     assert!(ran.stdout.contains("repair-extend: PT_NOTE covers its note now"), "{ran:?}");
     assert!(ran.stdout.contains(": 64 → 88"), "{ran:?}");
     let (before, after) = (xpost.read("app"), xpost.read("slim"));
@@ -180,4 +213,77 @@ fn a_build_id_that_no_core_shows_is_refused_where_one_is_required() {
     let ran = xpost.run(["slim", "--build-id", "inject=repair-extend", "-o", "no", "app"]);
     ran.exits(3, &["repair-extend cannot be done"]);
     xpost.run(["slim", "--build-id", "inject=magic", "app"]).exits(2, &["repair-extend"]);
+}
+
+/// What a binary without a build-id of this name becomes by default: which method, and the id that both files have.
+fn is_injected(binary: Binary, input: Option<Xpost>, method: &str) -> (Xpost, String) {
+    let name = binary.name;
+    let (xpost, json) = match input {
+        Some(xpost) => slim(xpost, &[]),
+        None => slimmed(binary, &[]),
+    };
+    assert_eq!(json["identity"]["methods"], serde_json::json!([method]), "{name}: {json}");
+    assert_eq!(json["identity"]["inCores"], true, "{name}");
+    let id = json["buildId"].as_str().unwrap().to_owned();
+    let digest = xpost::digest::Digest::of(&xpost.read("input"));
+    assert_eq!(id, digest.hex()[..40], "{name}: derived from the input alone");
+    shows(&xpost, binary, &id);
+    let again = xpost.run(["slim", "--json", "-o", "again", "slim"]).exits(0, &["slim already"]);
+    assert_eq!(again.json()["files"][0]["identity"]["methods"], serde_json::json!([]), "{name}");
+    assert!(xpost.read("again") == xpost.read("slim"), "{name}");
+    (xpost, id)
+}
+
+#[test]
+fn a_musl_program_gets_a_program_header_and_a_note() {
+    is_injected(get("c-musl-nobuildid"), None, "append");
+}
+
+#[test]
+fn a_glibc_program_gets_a_note_behind_its_abi_tag() {
+    let (xpost, _) = is_injected(get("c-nobuildid"), None, "reloc-note");
+    let said = tools::stdout(command("readelf").arg("-nW").arg(xpost.path("slim")));
+    assert!(said.contains("OS: Linux, ABI: 3.2.0"), "the tag is there still: {said}");
+}
+
+#[test]
+fn a_go_program_without_a_gnu_build_id_gets_one_beside_its_own() {
+    is_injected(get("go"), Some(go("-B=none")), "extend-front");
+}
+
+#[test]
+fn a_go_program_without_any_note_gets_one_where_its_section_headers_were() {
+    is_injected(get("go"), Some(go("-buildid=")), "append");
+}
+
+#[test]
+fn a_program_without_room_gets_a_note_that_nothing_loads_and_a_warning() {
+    let xpost = c("musl-gcc", &["-static-pie", "-fPIE"]);
+    let ran = xpost.run(["slim", "--json", "-o", "slim", "input"]);
+    let ran = ran.exits(0, &["is not loaded (its layout leaves no room for it)", "-Wl,--build-id"]);
+    let json = ran.json()["files"][0].clone();
+    assert_eq!(json["identity"]["methods"], serde_json::json!(["unloaded"]));
+    assert_eq!(json["identity"]["patches"], serde_json::json!([]));
+    assert_eq!(json["identity"]["inCores"], false);
+    let halves = |slim: &str| Halves {
+        input: xpost.read("input"),
+        slim: xpost.read(slim),
+        debug: Some(xpost.read(format!("{slim}.debug"))),
+    };
+    hold(&halves("slim"));
+    let id = json["buildId"].as_str().unwrap();
+    for file in ["slim", "slim.debug"] {
+        let said = tools::stdout(command("readelf").arg("-nW").arg(xpost.path(file)));
+        assert!(said.contains(id), "{file}: {said}");
+    }
+    let printed = tools::stdout(&mut Command::new(xpost.path("slim")));
+    assert_eq!(printed, get("c-musl").prints());
+    // By name it is taken where there is room, and any other is refused where there is none.
+    xpost.run(["slim", "--build-id", "inject=append", "-o", "no", "input"]).exits(3, &["no room"]);
+    fs::copy(get("c-musl-nobuildid").path(), xpost.path("input")).unwrap();
+    xpost.run(["slim", "--build-id", "inject=unloaded", "-o", "other", "input"]).succeeds();
+    hold(&halves("other"));
+    let repair = ["slim", "--build-id", "inject=repair-extend", "-o", "no", "input"];
+    xpost.run(repair).exits(3, &["one that is not can be injected alone"]);
+    assert!(!xpost.path("no").exists());
 }

@@ -216,7 +216,7 @@ fn bytes_that_nothing_describes_stay_between_sections() {
     let halves = plain(&builder);
     assert!(contains(&halves.slim, b"stranger between sections"));
     let elf = Elf::parse(&halves.input).unwrap();
-    let plan = xpost::slim::Plan::new(&elf, &Options::default()).unwrap();
+    let plan = xpost::slim::Plan::new(&elf, &Default::default(), &Options::default()).unwrap();
     let named: Vec<_> = plan.unowned.iter().map(|range| elf.bytes(range.clone())).collect();
     assert_eq!(named, [b"stranger between sections"]);
 }

@@ -9,7 +9,7 @@ use super::place::Source;
 use crate::cli::failure::{Exit, Failure};
 use crate::digest::hex;
 use crate::elf::Elf;
-use crate::identity::{Error, Identity, Wish};
+use crate::identity::{Error, Identity, Method, Wish};
 
 /// An input with its build-id where it belongs.
 pub(super) struct Identified<'data> {
@@ -34,24 +34,31 @@ impl<'data> Identified<'data> {
         })?;
         let identity =
             Identity::new(&elf, job.build_id).map_err(|error| explain(&error, doing()))?;
-        Ok(Self { original, bytes: identity.apply(original), identity })
+        let bytes = identity.apply(&elf).map_err(|error| explain(&error, doing()))?;
+        Ok(Self { original, bytes, identity })
     }
 
     /// What to tell the user about it.
     pub(super) fn warning(&self, path: &Source, wish: Wish) -> Option<String> {
-        match &self.identity {
-            Identity { in_cores: true, .. } => None,
-            Identity { id: None, .. } => Some(format!(
-                "{path} has no build-id, so its debug file is found beside it alone; link with -Wl,--build-id \
-                 (Rust: -C link-arg=-Wl,--build-id, Go before 1.24: -ldflags=-B=gobuildid)"
-            )),
-            _ if wish == Wish::Keep => Some(format!(
-                "{path} has a build-id that no core shows; --build-id inject puts it right"
-            )),
-            Identity { obstacle, .. } => {
-                let why = obstacle.map(|why| format!(" and {why}")).unwrap_or_default();
-                Some(format!("{path} has a build-id that no core shows{why}"))
-            }
+        let Identity { id, methods, in_cores, obstacle, .. } = &self.identity;
+        let why = obstacle.map(|why| format!(" ({why})")).unwrap_or_default();
+        let flags = "-Wl,--build-id (Rust: -C link-arg=-Wl,--build-id, Go before 1.24: -ldflags=-B=gobuildid)";
+        if *in_cores {
+            None
+        } else if id.is_none() {
+            Some(format!(
+                "{path} has no build-id{why}, so its debug file is found beside it alone; link with {flags}"
+            ))
+        } else if methods.contains(&Method::Unloaded) {
+            Some(format!(
+                "{path} has no build-id, and the one that it gets is not loaded{why}, so no core shows it; link with {flags}"
+            ))
+        } else if wish == Wish::Keep {
+            Some(format!(
+                "{path} has a build-id that no core shows; --build-id inject puts it right where it can"
+            ))
+        } else {
+            Some(format!("{path} has a build-id that no core shows{why}"))
         }
     }
 

@@ -74,7 +74,8 @@ impl<'data> Input<'data> {
         let link_name =
             debug_path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let mut kept_debug = existing.is_some();
-        let split = debug::split(&elf, identified.original, &job.options, &job.form, |layout| {
+        let Identified { identity, original, .. } = identified;
+        let split = debug::split(&elf, identity, original, &job.options, &job.form, |layout| {
             match &existing {
                 // What leaves an already slim file must not replace the debug file with everything.
                 Some(existing) if existing.wealth > Wealth::of(&elf) => {
@@ -106,7 +107,7 @@ impl<'data> Input<'data> {
 
     /// Whether the slim file is another than the input.
     pub(super) fn changes(&self) -> bool {
-        self.split.plan.leaves() || !self.identified.identity.patches.is_empty()
+        self.split.plan.changes() || self.identified.identity.changes()
     }
 
     pub(super) fn delivery<'a>(&'a self, job: &'a Job) -> Delivery<'a> {
@@ -156,7 +157,7 @@ impl<'data> Input<'data> {
             warnings.push(format!("{path} is slim already: nothing leaves it"));
         } else if !self.split.plan.leaves() {
             warnings.push(format!(
-                "{path} is slim already: nothing leaves it but its build-id's place"
+                "{path} is slim already: nothing leaves it; only its build-id changes"
             ));
         } else if self.split.plan.sets_aside() && !inspect::has_debug_info(&self.elf) {
             warnings.push(format!(
@@ -183,7 +184,8 @@ impl<'data> Input<'data> {
         for preset in &self.split.plan.symbols.idle {
             warnings.push(format!("{path} has none of the symbols of {preset}"));
         }
-        if let Some(payload) = self.split.plan.payload.as_ref().filter(|_| self.split.plan.leaves())
+        if let Some(payload) =
+            self.split.plan.payload.as_ref().filter(|_| self.split.plan.changes())
         {
             let (size, start) = (payload.range.end - payload.range.start, payload.range.start);
             let size = ui::size(size);

@@ -19,6 +19,7 @@ use crate::cli::ui::{self, Ui};
 use crate::digest::Digest;
 use crate::elf::Elf;
 use crate::fs::Dates;
+use crate::identity::Identity;
 use crate::release::Staged;
 use crate::slim::{self, Fate, Plan};
 
@@ -68,7 +69,8 @@ impl<'data> Library<'data> {
             };
             objects += 1;
             // An object file gets no debug file.
-            let plan = Plan::new(&elf, &job.options).map_err(|error| explain(error, doing()))?;
+            let plan = Plan::new(&elf, &Identity::default(), &job.options)
+                .map_err(|error| explain(error, doing()))?;
             let layout =
                 slim::layout(&elf, &plan, None).map_err(|error| explain(error, doing()))?;
             let gone = plan.decisions.iter().filter(|decision| decision.fate == Fate::Drop);

@@ -130,6 +130,7 @@ impl Input<'_> {
             Holds::Section(id) => {
                 self.elf.section(id).map(Section::display_name).unwrap_or_default()
             }
+            Holds::BuildId => ".note.gnu.build-id".to_owned(),
             Holds::DebugLink => ".gnu_debuglink".to_owned(),
             Holds::SectionHeaders => "section headers".to_owned(),
             Holds::Origin => "how to restore the input".to_owned(),

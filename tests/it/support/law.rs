@@ -6,6 +6,7 @@ use std::ops::Range;
 use object::elf;
 use xpost::debug::{self, Compression, Split};
 use xpost::elf::{Elf, Place, Section, Symbol};
+use xpost::identity::{self, Identity, Method, NewNote};
 use xpost::slim::{self, DebugLink, Options, Rest, Symbols, Wish};
 
 /// An input and what came of it.
@@ -47,7 +48,8 @@ pub fn try_split(
 ) -> Result<Halves, slim::Error> {
     let elf = Elf::parse(input)?;
     let link = |layout: &_| debug::link("input.debug", layout);
-    let Split { slim, debug, .. } = debug::split(&elf, input, options, &compression.into(), link)?;
+    let (none, form) = (Identity::default(), compression.into());
+    let Split { slim, debug, .. } = debug::split(&elf, &none, input, options, &form, link)?;
     let sum = |layout: &slim::Layout<'_>| layout.sizes().iter().map(|(_, size)| size).sum::<u64>();
     assert_eq!(sum(&slim), slim.len(), "sizes add up");
     let debug = debug.map(|layout| {
@@ -64,7 +66,7 @@ pub fn hold(halves: &Halves) {
 
 /// Panics where a law is broken, if these sections were dropped because the user said so.
 pub fn hold_without(halves: &Halves, dropped: &[&str]) {
-    let identified = identified(halves);
+    let (identified, identity) = identified(halves);
     let input = Elf::parse(&identified).unwrap();
     let slim = Elf::parse(&halves.slim).expect("the slim file parses");
     loaded_bytes_are_equal(&input, &slim);
@@ -81,10 +83,12 @@ pub fn hold_without(halves: &Halves, dropped: &[&str]) {
         input.sections().iter().any(leaves_a_hole) || input.sections_range().start < fixed;
     // A file of which only a few symbols leave may gain what its link costs: a header, a name, padding.
     let link = slim.section_named(b".gnu_debuglink").map_or(0, |link| link.size + 64 + 15 + 8);
+    // So does a note: its header, its name and itself.
+    let note = identity.note.as_ref().map_or(0, |note| note.contents.len() as u64 + 64 + 19 + 8);
     let grown = slim.len().saturating_sub(input.len());
-    assert!(grown <= link || has_holes, "{} from {}", slim.len(), input.len());
+    assert!(grown <= link + note || has_holes, "{} from {}", slim.len(), input.len());
     assert_eq!(xpost::inspect::load_digest(&slim), xpost::inspect::load_digest(&input));
-    assert_eq!(xpost::inspect::build_id(&slim), xpost::inspect::build_id(&input));
+    assert_eq!(xpost::inspect::build_id(&slim), id(&input, &identity));
     links_hold(&input, &slim);
     // Two symbol tables, or names that claim to be one: nothing says which is meant.
     let tables = |elf: &Elf<'_>| {
@@ -101,27 +105,58 @@ pub fn hold_without(halves: &Halves, dropped: &[&str]) {
     let debug = Elf::parse(bytes).expect("the debug file parses");
     debug_headers_hold(&input, &debug);
     nothing_is_lost(&input, &slim, &debug, dropped);
-    assert_eq!(xpost::inspect::build_id(&debug), xpost::inspect::build_id(&input));
+    assert_eq!(xpost::inspect::build_id(&debug), id(&input, &identity));
+    assert_eq!(
+        debug.sections().len() - input.sections().len(),
+        usize::from(identity.note.is_some())
+    );
     let link = DebugLink::of(&slim).expect("a link to the debug file");
     assert_eq!(link.crc, crc32fast::hash(bytes), "the link's checksum is that of the debug file");
     let whole = |elf| symbols(elf) == symbols(&input);
     assert!(!clear || whole(&debug) || whole(&slim), "every symbol is somewhere");
 }
 
-/// The input with those bytes of the slim file that put a build-id where a core shows it: program headers of notes.
-/// Whatever else differs breaks a law.
-fn identified(halves: &Halves) -> Vec<u8> {
+/// The build-id that both files have.
+fn id(input: &Elf<'_>, identity: &Identity) -> Option<xpost::build_id::BuildId> {
+    identity.id.clone().or_else(|| xpost::inspect::build_id(input))
+}
+
+/// The input with its build-id where the slim file has it, and that identity. What the patches may touch is held here
+/// against the input alone.
+fn identified(halves: &Halves) -> (Vec<u8>, Identity) {
     let input = Elf::parse(&halves.input).unwrap();
-    let mut bytes = halves.input.clone();
-    let table = input.segments_range();
-    let size = (table.end - table.start) / (input.segments().len() as u64).max(1);
-    for (at, segment) in (table.start..).step_by(size.max(1) as usize).zip(input.segments()) {
-        let range = at as usize..(at + size) as usize;
-        if segment.kind == elf::PT_NOTE && range.end <= 4096 {
-            bytes[range.clone()].copy_from_slice(&halves.slim[range]);
-        }
+    let slim = Elf::parse(&halves.slim).expect("the slim file parses");
+    let named = Method::named().map(|method| identity::Wish::Inject(Some(method)));
+    let wishes = [identity::Wish::Keep, identity::Wish::Inject(None), identity::Wish::Rewrite]
+        .into_iter()
+        .chain(named);
+    let headers = |elf: &Elf<'_>| elf.bytes(elf.segments_range()).to_vec();
+    let mut fitting = wishes.filter_map(|wish| {
+        let identity = Identity::new(&input, wish).ok()?;
+        let bytes = identity.apply(&input).ok()?.into_owned();
+        let elf = Elf::parse(&bytes).unwrap();
+        let same =
+            headers(&elf) == headers(&slim) && identity.id == xpost::inspect::build_id(&slim);
+        same.then_some((bytes, identity))
+    });
+    let (bytes, identity) =
+        fitting.next().expect("the program headers are the input's, or patched");
+    let rewrites = identity.methods.contains(&Method::Rewrite);
+    let first = halves.input.iter().zip(&bytes).take(4096).enumerate();
+    for (at, (old, _)) in first.filter(|(_, (old, new))| old != new) {
+        let at = at as u64;
+        let header = input.masked_header_fields().iter().any(|field| field.contains(&at));
+        let free = *old == 0 || input.sections_range().contains(&at);
+        let owners = input.sections().iter().filter(|section| section.range().contains(&at));
+        let note = owners.clone().all(|owner| owner.kind == elf::SHT_NOTE) && rewrites;
+        let allowed = input.segments_range().contains(&at)
+            || header
+            || input.segment_count_field().contains(&at)
+            || note
+            || free && owners.count() == 0;
+        assert!(allowed, "a patch at {at:#x}");
     }
-    bytes
+    (bytes, identity)
 }
 
 /// Every byte of the ELF header but three fields, of the program headers, under a program header and in a loaded section.
@@ -159,7 +194,13 @@ fn loaded_bytes_are_equal(input: &Elf<'_>, slim: &Elf<'_>) {
             })
             .collect()
     };
-    assert!(loaded(input) == loaded(slim), "the loaded sections are where they were");
+    let (mut was, mut is) = (loaded(input), loaded(slim));
+    // A note that was put somewhere stands where its address says.
+    let has_note = input.section_named(NewNote::NAME).is_some();
+    is.retain(|(name, ..)| has_note || name != NewNote::NAME);
+    was.sort();
+    is.sort();
+    assert!(was == is, "the loaded sections are where they were");
 }
 
 /// A section of the slim file that points to another points to the same one as before, or to none where that left.
@@ -178,7 +219,11 @@ fn links_hold(input: &Elf<'_>, slim: &Elf<'_>) {
         // Names cannot say which section is meant.
         return;
     }
-    for new in slim.sections().iter().skip(1).filter(|new| new.name != b".gnu_debuglink") {
+    let is_new = |new: &&Section<'_>| {
+        new.name == b".gnu_debuglink"
+            || new.name == NewNote::NAME && input.section_named(NewNote::NAME).is_none()
+    };
+    for new in slim.sections().iter().skip(1).filter(|new| !is_new(new)) {
         let old = olds.get(&key(new)).unwrap_or_else(|| panic!("{new:?} is new"));
         let kept = |index| name(input, index).filter(|name| names.contains(name));
         assert_eq!(name(slim, new.link), kept(old.link), "sh_link of {new:?}");
@@ -227,7 +272,6 @@ fn symbols_hold(input: &Elf<'_>, slim: &Elf<'_>) {
 fn debug_headers_hold(input: &Elf<'_>, debug: &Elf<'_>) {
     let segments = |elf: &Elf<'_>| elf.bytes(elf.segments_range()).to_vec();
     assert!(segments(input) == segments(debug), "the program headers are the input's");
-    assert_eq!(input.sections().len(), debug.sections().len());
     for (old, new) in input.sections().iter().zip(debug.sections()) {
         let same = (new.name, new.address, new.link, new.info, new.entry_size)
             == (old.name, old.address, old.link, old.info, old.entry_size);
