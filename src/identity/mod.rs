@@ -356,10 +356,9 @@ pub fn in_core(elf: &Elf<'_>) -> Option<BuildId> {
     }
     let notes = elf.segments().iter().filter(|segment| segment.kind == elf::PT_NOTE);
     notes.filter(|segment| segment.range().end <= end).find_map(|segment| {
-        // The kernel takes every note for aligned to 4 bytes, elfutils takes p_align's word.
-        let seen =
-            |align| id_among(Notes::new(elf.header().endian, align, elf.bytes(segment.range())));
-        seen(4).filter(|id| seen(segment.align).as_ref() == Some(id))
+        // The kernel takes every note for aligned to 4 bytes. elfutils takes p_align's word, and finds no id where it is 8.
+        let notes = Notes::new(elf.header().endian, 4, elf.bytes(segment.range()));
+        id_among(notes).filter(|_| segment.align <= 4)
     })
 }
 

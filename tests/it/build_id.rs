@@ -247,6 +247,14 @@ fn a_glibc_program_gets_a_note_behind_its_abi_tag() {
 }
 
 #[test]
+fn the_alignment_of_mold_s_notes_is_repaired() {
+    let xpost = c("gcc", &["-static", "-fuse-ld=mold", "-Wl,--build-id"]);
+    let (xpost, json) = slim(xpost, &[]);
+    assert_eq!(json["identity"]["methods"], serde_json::json!(["repair-align"]), "{json}");
+    shows(&xpost, get("c-glibc-static"), json["buildId"].as_str().unwrap());
+}
+
+#[test]
 fn a_go_program_without_a_gnu_build_id_gets_one_beside_its_own() {
     is_injected(get("go"), Some(go("-B=none")), "extend-front");
 }
