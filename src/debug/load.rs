@@ -132,6 +132,10 @@ fn id(id: Option<BuildId>) -> String {
     id.map_or("none".to_owned(), |id| id.to_string())
 }
 
+fn same_note(one: &Section<'_>, other: &Section<'_>) -> bool {
+    (one.kind, one.name, one.data) == (other.kind, other.name, other.data)
+}
+
 fn link(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
     let crc = super::checksum(debug.data());
     match DebugLink::of(slim) {
@@ -153,7 +157,12 @@ fn sections(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
         let same =
             |other: &&Section<'_>| (other.name, other.address) == (section.name, section.address);
         let name = section.display_name();
-        let Some(other) = described.by_ref().find(same) else {
+        // A note moves to where a core shows it, and then stands elsewhere in the order.
+        let other = match section.kind {
+            elf::SHT_NOTE => debug.sections().iter().find(|other| same_note(other, section)),
+            _ => described.by_ref().find(same),
+        };
+        let Some(other) = other else {
             return check("sections", false, format!("the debug file does not describe {name}"));
         };
         let chosen =
@@ -176,7 +185,7 @@ fn loaded(slim: &Elf<'_>, original: &Elf<'_>) -> Check {
         let load_digest = inspect::load_digest(original);
         return check("loaded bytes", true, format!("as in the original: {load_digest}"));
     }
-    let allowed = notes(original);
+    let allowed = [notes(original), notes(slim)].concat();
     let masked = original.masked_header_fields();
     let mut changed: Vec<u64> = Vec::new();
     for range in original.loaded_ranges() {
@@ -200,10 +209,12 @@ fn loaded(slim: &Elf<'_>, original: &Elf<'_>) -> Check {
     check("loaded bytes", true, found)
 }
 
-/// Where a build-id may be put right: the program headers, and what they say are notes.
+/// Where a build-id may be put right: the program headers, their number, and what they say are notes.
 fn notes(elf: &Elf<'_>) -> Vec<Range<u64>> {
     let of = elf.segments().iter().filter(|segment| segment.kind == elf::PT_NOTE);
-    std::iter::once(elf.segments_range()).chain(of.map(Segment::range)).collect()
+    // gABI, "ELF Header": e_phnum.
+    let count = if elf.is_64() { 56..58 } else { 44..46 };
+    [elf.segments_range(), count].into_iter().chain(of.map(Segment::range)).collect()
 }
 
 fn restored(slim: &Elf<'_>, debug: &Elf<'_>, original: &Elf<'_>) -> Check {
@@ -245,7 +256,14 @@ fn same_contents(again: &Elf<'_>, original: &Elf<'_>) -> bool {
         (old.name, old.address) == (new.name, new.address)
             && (old.is_loaded() || is_table(old.kind) || contents())
     };
-    original.sections().len() == again.sections().len()
-        && original.sections().iter().zip(again.sections()).all(same)
+    fn others<'elf, 'data>(elf: &'elf Elf<'data>) -> impl Iterator<Item = &'elf Section<'data>> {
+        elf.sections().iter().filter(|section| section.kind != elf::SHT_NOTE)
+    }
+    // A build-id may be new or another, and notes move for it.
+    let notes = original.sections().iter().filter(|section| section.kind == elf::SHT_NOTE);
+    let mut notes = notes.filter(|note| note.name != b".note.gnu.build-id");
+    others(original).count() == others(again).count()
+        && others(original).zip(others(again)).all(same)
+        && notes.all(|note| again.sections().iter().any(|other| same_note(other, note)))
         && symbols(original) == symbols(again)
 }
