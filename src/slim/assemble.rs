@@ -232,7 +232,10 @@ impl<'data> Assembly<'_, 'data> {
             }
             match self.places.get(section.id.index()).copied().flatten() {
                 Some((offset, size)) => (row.sh_offset, row.sh_size) = (offset, size),
-                // Readers check offsets even of sections without contents.
+                // Readers check offsets even of sections without contents. An empty one that is loaded keeps its place.
+                None if section.is_loaded() && section.kind != elf::SHT_NOBITS => {
+                    row.sh_offset = section.offset.min(self.layout.len());
+                }
                 None => row.sh_offset = section.offset.min(self.loaded_end),
             }
             if self.plan.rebuilds(section.id) && section.kind == elf::SHT_SYMTAB {

@@ -16,6 +16,7 @@ mod build_id;
 mod environment;
 mod foreign;
 mod forms;
+mod generated;
 mod laws;
 mod layouts;
 mod libraries;
