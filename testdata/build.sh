@@ -128,7 +128,8 @@ rust_build() {
     local name=$1 target=$2 program=$3 work
     shift 3
     work=$out/.build/$name
-    CARGO_ENCODED_RUSTFLAGS=$(printf -- '-Ctarget-feature=+crt-static\x1f--remap-path-prefix=%s=/corpus\x1f--remap-path-prefix=%s=/cargo' \
+    # Debug information is what the corpus is for, whatever the environment asks of other builds.
+    CARGO_PROFILE_DEV_DEBUG=full CARGO_ENCODED_RUSTFLAGS=$(printf -- '-Ctarget-feature=+crt-static\x1f--remap-path-prefix=%s=/corpus\x1f--remap-path-prefix=%s=/cargo' \
         "$sources" "${CARGO_HOME:-$HOME/.cargo}") \
         "$@" build --quiet --locked --target "$target" --target-dir "$work"
     cp "$work/$target/debug/tally" "$program"
