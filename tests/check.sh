@@ -20,7 +20,7 @@ fmt() { cargo fmt --check; }
 
 typos() { command typos --config typos.toml; }
 
-shell() { shellcheck --external-sources .ci/run .github/action/*.sh tests/*.sh tests/tools/*.sh testdata/*.sh; }
+shell() { shellcheck --external-sources .ci/run .github/action/*.sh tests/*.sh tests/tools/*.sh testdata/*.sh benches/*.sh; }
 
 # The workflows and the action: their schemas, and what is unsafe in them.
 actions() {
