@@ -352,7 +352,7 @@ fn a_debug_file_with_nothing_to_show_for_itself_is_not_pushed() {
     builder.segments.retain(|(kind, _)| *kind != object::elf::PT_NOTE);
     let at = xpost();
     at.put("app", builder.build());
-    at.run(["slim", "app"]).succeeds();
+    at.run(["slim", "--build-id", "keep", "app"]).succeeds();
     let out = at.path("xpost-out/linux-amd64");
     for (from, to) in [("app", "tool"), ("app.debug", "tool.debug")] {
         std::fs::rename(out.join(from), out.join(to)).unwrap();
