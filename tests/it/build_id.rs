@@ -60,6 +60,16 @@ fn command(name: &str) -> Command {
     command
 }
 
+/// What elfutils finds in a core of a program that is gone.
+fn seen_in_a_core_alone(program: &Path) -> String {
+    let home = tempfile::tempdir().unwrap();
+    fs::copy(program, home.path().join("app")).unwrap();
+    let core = core(home.path(), "app");
+    // eu-unstrip opens the program by its name where it is still there, and the core alone is to be seen.
+    fs::remove_file(home.path().join("app")).unwrap();
+    tools::stdout(command("eu-unstrip").arg("-n").arg(format!("--core={}", core.display())))
+}
+
 /// What the kernel wrote when the program died, or gdb where the kernel hands cores to another program.
 fn core(directory: &Path, program: &str) -> PathBuf {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
@@ -116,13 +126,7 @@ fn shows(xpost: &Xpost, binary: Binary, id: &str) {
     if binary.emulator().is_some() {
         return;
     }
-    let home = tempfile::tempdir().unwrap();
-    fs::copy(xpost.path("slim"), home.path().join("app")).unwrap();
-    let core = core(home.path(), "app");
-    // eu-unstrip opens the program by its name where it is still there, and the core alone is to be seen.
-    fs::remove_file(home.path().join("app")).unwrap();
-    let said =
-        tools::stdout(command("eu-unstrip").arg("-n").arg(format!("--core={}", core.display())));
+    let said = seen_in_a_core_alone(&xpost.path("slim"));
     assert!(said.contains(id), "{name}: the core alone shows {said}");
 
     tools::stdout(command("strip").arg("-o").arg(xpost.path("stripped")).arg(xpost.path("slim")));
@@ -167,12 +171,7 @@ fn without_the_repair_no_core_of_a_go_program_shows_its_build_id() {
     let (xpost, json) = slimmed(get("go"), &["--build-id", "keep"]);
     assert_eq!(json["identity"]["inCores"], false);
     assert_eq!(json["identity"]["patches"], serde_json::json!([]));
-    let home = tempfile::tempdir().unwrap();
-    fs::copy(xpost.path("slim"), home.path().join("app")).unwrap();
-    let core = core(home.path(), "app");
-    fs::remove_file(home.path().join("app")).unwrap();
-    let said =
-        tools::stdout(command("eu-unstrip").arg("-n").arg(format!("--core={}", core.display())));
+    let said = seen_in_a_core_alone(&xpost.path("slim"));
     assert!(!said.contains(json["buildId"].as_str().unwrap()), "{said}");
 }
 
