@@ -22,11 +22,27 @@ pub(super) fn source_date_epoch() -> Result<Option<Timestamp>, Failure> {
     }
 }
 
-/// The file in which `docker login` and its like keep credentials.
-pub(super) fn docker_config() -> PathBuf {
-    let directory = match env::var_os("DOCKER_CONFIG") {
-        Some(directory) if !directory.is_empty() => PathBuf::from(directory),
-        _ => env::home_dir().unwrap_or_default().join(".docker"),
-    };
-    directory.join("config.json")
+/// The files in which `docker login`, `podman login` and `xpost login` keep credentials, those that count most first:
+/// the one that `REGISTRY_AUTH_FILE` names and no other (containers-auth.json(5)), else docker's, then podman's.
+pub(super) fn credential_files() -> Vec<PathBuf> {
+    if let Some(file) = path("REGISTRY_AUTH_FILE") {
+        return vec![file];
+    }
+    let home = env::home_dir().unwrap_or_default();
+    let docker = path("DOCKER_CONFIG").unwrap_or_else(|| home.join(".docker"));
+    let config = path("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
+    let podman = path("XDG_RUNTIME_DIR").into_iter().chain([config]);
+    let podman = podman.map(|directory| directory.join("containers/auth.json"));
+    [docker.join("config.json")].into_iter().chain(podman).collect()
+}
+
+/// The user and the token of a GitHub workflow, which are meant for ghcr.io.
+pub(super) fn github_token() -> Option<(String, String)> {
+    let text = |name| env::var(name).ok().filter(|text| !text.is_empty());
+    let user = || text("GITHUB_ACTOR").unwrap_or_else(|| "x-access-token".to_owned());
+    text("GITHUB_TOKEN").map(|token| (user(), token))
+}
+
+fn path(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
 }

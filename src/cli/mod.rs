@@ -6,6 +6,7 @@ mod coherent;
 mod environment;
 mod failure;
 mod load_identity;
+mod login;
 mod pull;
 mod push;
 mod restore;
@@ -73,6 +74,8 @@ enum Command {
     Push(push::Args),
     Verify(verify::Args),
     Pull(pull::Args),
+    Login(login::Login),
+    Logout(login::Logout),
     Completions(shell::Completions),
     Man(shell::Man),
 }
@@ -126,6 +129,8 @@ impl Command {
             Self::Push(args) => ("push", push::run(&args, global, ui)),
             Self::Verify(args) => ("verify", verify::run(&args, ui)),
             Self::Pull(args) => ("pull", pull::run(&args, ui)),
+            Self::Login(args) => ("login", login::login(&args, ui)),
+            Self::Logout(args) => ("logout", login::logout(&args, ui)),
             Self::Completions(args) => ("completions", shell::completions(&args, ui)),
             Self::Man(args) => ("man", shell::man(&args, ui)),
         }

@@ -88,7 +88,7 @@ fn here() -> PlatformEntry {
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let doing = || format!("cannot pull {}", args.reference);
     let explain = |error: oci::Error| store::failure(doing(), &error);
-    let store = store::open(&args.reference, Access::Read, args.reach)?;
+    let store = store::open(&args.reference, Access::Read, &args.reach)?;
     let wanted = args.platform.clone().unwrap_or_else(here);
     let (published, signatures) = resolve(args, store.as_ref(), &wanted)?;
     let platform = published.platform(&wanted).map_err(explain)?;

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     if !coherent::is_signed(&release) {
         ui.warn("the release is not signed (xpost sign --key KEY)");
     }
-    let target = store::open(&args.reference, Access::Write, args.reach)?;
+    let target = store::open(&args.reference, Access::Write, &args.reach)?;
     let options = oci::Options {
         occupied: if args.overwrite { Occupied::Overwrite } else { Occupied::Refuse },
         build_ids: if args.force { BuildIds::Force } else { BuildIds::Withhold },

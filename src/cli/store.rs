@@ -1,37 +1,95 @@
 //! References of the command line → open stores, and what goes on in them → progress.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 
 use indicatif::ProgressBar;
 
 use super::environment;
 use super::failure::{Exit, Failure};
 use super::ui::{self, Ui};
+use crate::fs;
 use crate::http;
-use crate::oci::auth::Login;
+use crate::oci::credentials::{Credentials, Login, Source};
 use crate::oci::store::Access;
 use crate::oci::{self, Connection, Error, Event, Kind, Plain, Reference, State, Store};
 
 /// How to reach a registry.
-#[derive(clap::Args, Debug, Clone, Copy)]
+#[derive(clap::Args, Debug, Clone)]
 pub(super) struct Reach {
     /// Speak http without TLS to this registry
     #[arg(long)]
     plain_http: bool,
+    /// Trust the certificate authorities of this PEM file as well
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Who asks, instead of whom `xpost login` made known
+    #[arg(long, value_name = "NAME", requires = "password_stdin")]
+    username: Option<String>,
+    /// Read the password or token of --username from standard input
+    #[arg(long, requires = "username")]
+    password_stdin: bool,
+}
+
+/// A password is shorter, a token as well.
+const MAX_PASSWORD: u64 = 64 << 10;
+
+impl Reach {
+    /// The connection that the options and the environment describe.
+    pub(super) fn connection(&self) -> Result<Connection, Failure> {
+        let login = match self.given()? {
+            Some(credentials) => Login::of(credentials),
+            None => known(),
+        };
+        Ok(Connection { plain: self.plain(), login, http: self.http()? })
+    }
+
+    pub(super) fn plain(&self) -> Plain {
+        if self.plain_http { Plain::Always } else { Plain::Loopback }
+    }
+
+    pub(super) fn http(&self) -> Result<http::Options, Failure> {
+        let authorities = self.ca_file.as_deref().map(|file| fs::read_small(file, MAX_CA_FILE));
+        Ok(http::Options { authorities: authorities.transpose()?, ..http::Options::default() })
+    }
+
+    /// The credentials that the command line names; standard input can be read once.
+    pub(super) fn given(&self) -> Result<Option<Credentials>, Failure> {
+        let Some(username) = self.username.clone() else { return Ok(None) };
+        let unusable =
+            |reason: &str| Failure::plain(Exit::Usage, "cannot use the password").because(reason);
+        let password = String::from_utf8(fs::read_stdin(MAX_PASSWORD)?)
+            .map_err(|_| unusable("it is not UTF-8"))?;
+        // What `echo` and editors add is no part of it.
+        let password = password.trim_end_matches(['\r', '\n']).to_owned();
+        if password.is_empty() {
+            return Err(unusable("standard input is empty"));
+        }
+        Ok(Some(Credentials::Basic { username, password }))
+    }
+}
+
+/// A bundle of all authorities of a system is a quarter of this.
+const MAX_CA_FILE: u64 = 1 << 20;
+
+/// Whom files and the environment make known.
+fn known() -> Login {
+    let mut sources: Vec<Source> =
+        environment::credential_files().into_iter().map(Source::File).collect();
+    if let (Some((username, password)), Ok(ghcr)) = (environment::github_token(), "ghcr.io".parse())
+    {
+        sources.push(Source::For(ghcr, Credentials::Basic { username, password }));
+    }
+    Login(sources)
 }
 
 /// Opens the store that a reference names.
 pub(super) fn open(
     reference: &Reference,
     access: Access,
-    reach: Reach,
+    reach: &Reach,
 ) -> Result<Box<dyn Store>, Failure> {
-    let connection = Connection {
-        plain: if reach.plain_http { Plain::Always } else { Plain::Loopback },
-        login: Login::DockerConfig(environment::docker_config()),
-        http: http::Options::default(),
-    };
-    oci::open(&reference.location, access, &connection)
+    oci::open(&reference.location, access, &reach.connection()?)
         .map_err(|error| failure(format!("cannot open {reference}"), &error))
 }
 
@@ -55,7 +113,7 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
         }
         (Error::OccupiedDirectory { .. }, _) => failure.hint("name a directory that is empty or new"),
         (Error::NoTag { .. }, _) => failure.hint("add a tag (:v1) or a digest (@sha256:…)"),
-        (_, Exit::Authentication) => failure.hint("log in first: docker login, oras login or podman login HOST"),
+        (_, Exit::Authentication) => failure.hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),
         (_, Exit::Network) => failure.hint("this may pass: try again"),
         _ => failure,
     }

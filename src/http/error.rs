@@ -19,6 +19,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Nothing in it is a certificate.
+    #[error("the file of certificate authorities holds no PEM certificate")]
+    Authorities,
     /// The server was not reached, or the connection broke.
     #[error("{method} {url}")]
     Connection {
@@ -32,7 +35,7 @@ pub enum Error {
     },
     /// The server is there, and its certificate or its TLS is not acceptable.
     #[error(
-        "{method} {url}: no trusted TLS connection (a registry without TLS needs --plain-http)"
+        "{method} {url}: no trusted TLS connection (--plain-http for a registry without TLS, --ca-file for one with an authority of its own)"
     )]
     Tls {
         /// The verb.

@@ -39,6 +39,8 @@ pub struct Options {
     pub patience: Patience,
     /// Which proxy to use.
     pub proxy: Proxy,
+    /// Certificates, as PEM, that are trusted beside those of the system.
+    pub authorities: Option<Vec<u8>>,
 }
 
 /// Whether a proxy stands between.
@@ -57,6 +59,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(60),
             patience: Patience::default(),
             proxy: Proxy::Environment,
+            authorities: None,
         }
     }
 }
@@ -106,6 +109,13 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none());
         if options.proxy == Proxy::Never {
             builder = builder.no_proxy();
+        }
+        if let Some(pem) = &options.authorities {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+            if certificates.is_empty() {
+                return Err(Error::Authorities);
+            }
+            builder = builder.tls_certs_merge(certificates);
         }
         let client = builder.build().map_err(|source| Error::Start { source: Box::new(source) })?;
         Ok(Self { runtime, client, options })
@@ -227,6 +237,18 @@ mod tests {
         assert!(!allowed("https://ghcr.io/v2/", "https://127.0.0.1/x"));
         assert!(!allowed("https://ghcr.io/v2/", "https://[::1]/x"));
         assert!(!allowed("https://ghcr.io/v2/", "file:///etc/passwd"));
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in ["localhost", "LOCALHOST:1", "127.0.0.1:5000", "127.9.9.9:1", "[::1]:5000"] {
+            assert!(is_loopback(&format!("https://{host}/").parse().expect(host)), "{host}");
+        }
+        for host in
+            ["127.0.0.1.example", "localhost.example", "128.0.0.1:1", "[::2]:1", "0.0.0.0:1"]
+        {
+            assert!(!is_loopback(&format!("https://{host}/").parse().expect(host)), "{host}");
+        }
     }
 
     #[test]

@@ -4,104 +4,12 @@
 //! (OCI has no text on this; the protocol is Docker's, distribution/docs/spec/auth/token.md.) The rule that matters: a
 //! password goes to the registry, or to the token server that the registry names over an equally safe connection.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde::Deserialize;
 
-use super::{Error, Repository};
-use crate::fs;
+use super::credentials::Credentials;
 use crate::http::Url;
-
-/// Who asks.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// Nobody in particular.
-    Anonymous,
-    /// A user with a password or an access token.
-    Basic {
-        /// The name.
-        username: String,
-        /// The secret.
-        password: String,
-    },
-    /// A refresh token, as credential helpers hand them out.
-    IdentityToken(String),
-}
-
-/// Without the secrets.
-impl fmt::Debug for Credentials {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Anonymous => out.write_str("Anonymous"),
-            Self::Basic { username, .. } => write!(out, "Basic({username:?})"),
-            Self::IdentityToken(_) => out.write_str("IdentityToken"),
-        }
-    }
-}
-
-/// Where credentials come from, should a registry ask for some.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Login {
-    /// These.
-    As(Credentials),
-    /// What `docker login` keeps in this file, or in the credential helpers that it names.
-    DockerConfig(PathBuf),
-}
-
-impl Login {
-    /// The credentials for a repository.
-    ///
-    /// # Errors
-    /// [`Error::Credentials`] where there are some that cannot be used; none at all is [`Credentials::Anonymous`].
-    pub fn credentials(&self, repository: &Repository) -> Result<Credentials, Error> {
-        match self {
-            Self::As(credentials) => Ok(credentials.clone()),
-            Self::DockerConfig(file) => stored(file, repository),
-        }
-    }
-}
-
-/// A configuration with thousands of registries is smaller.
-const MAX_CONFIG: u64 = 4 << 20;
-
-fn stored(file: &Path, repository: &Repository) -> Result<Credentials, Error> {
-    let problem = |reason: String| {
-        let reason = format!("{}: {reason}", file.display());
-        Error::Credentials { registry: repository.host().to_owned(), reason }
-    };
-    let config = match fs::read_small(file, MAX_CONFIG) {
-        Err(error) if error.is_not_found() => return Ok(Credentials::Anonymous),
-        config => config?,
-    };
-    match docker_credential::get_credential_from_reader(
-        config.as_slice(),
-        repository.credentials_key(),
-    ) {
-        Ok(DockerCredential::UsernamePassword(username, password)) => {
-            Ok(Credentials::Basic { username, password })
-        }
-        Ok(DockerCredential::IdentityToken(token)) => Ok(Credentials::IdentityToken(token)),
-        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(Credentials::Anonymous),
-        // What docker-credential-* say for a registry they do not know (docker-credential-helpers, credentials/error.go).
-        Err(CredentialRetrievalError::HelperFailure { stdout, .. })
-            if stdout.contains("credentials not found") =>
-        {
-            Ok(Credentials::Anonymous)
-        }
-        // Its output may hold a secret.
-        Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
-            Err(problem(format!("{helper} failed")))
-        }
-        Err(CredentialRetrievalError::ConfigReadError) => {
-            Err(problem("not the JSON of a docker configuration".to_owned()))
-        }
-        Err(error) => Err(problem(error.to_string())),
-    }
-}
 
 /// What a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,14 +102,15 @@ pub struct TokenRequest {
 
 /// The answer to a `401`.
 ///
-/// `safe` says that the registry is spoken to over TLS: then so must be its token server.
+/// `scopes` are what we are about to do; a token is asked for all of them at once, because a registry wants to see one
+/// token for both sides of a mount. `safe` says that the registry is spoken to over TLS: then so must be its token server.
 ///
 /// # Errors
 /// Why these credentials cannot answer these challenges, as a sentence.
 pub fn answer(
     challenges: &[Challenge],
     credentials: &Credentials,
-    scope: &str,
+    scopes: &[String],
     safe: bool,
 ) -> Result<Step, String> {
     let bearer = challenges.iter().find_map(|challenge| match challenge {
@@ -218,8 +127,9 @@ pub fn answer(
             ));
         }
         // The scope that the registry asks for can be narrower than what we are about to do, or about another thing.
-        let mut scopes = vec![scope];
-        scopes.extend(asked.as_deref().filter(|asked| resource(asked) != resource(scope)));
+        let ours = |asked: &&str| scopes.iter().any(|scope| resource(scope) == resource(asked));
+        let asked = asked.as_deref().filter(|asked| !ours(asked));
+        let scopes: Vec<&str> = scopes.iter().map(String::as_str).chain(asked).collect();
         return Ok(Step::FetchToken(token_request(
             &mut url,
             service.as_deref(),
@@ -312,7 +222,7 @@ mod tests {
     }
 
     fn step(header: &str, credentials: &Credentials) -> Result<Step, String> {
-        answer(&challenges(header), credentials, SCOPE, true)
+        answer(&challenges(header), credentials, &[SCOPE.to_owned()], true)
     }
 
     fn request(header: &str, credentials: &Credentials) -> TokenRequest {
@@ -357,6 +267,14 @@ mod tests {
     }
 
     #[test]
+    fn one_token_is_asked_for_both_sides_of_a_mount() {
+        let scopes = [SCOPE.to_owned(), "repository:other:pull".to_owned()];
+        let step = answer(&challenges(HUB), &user(), &scopes, true).expect("a step");
+        let Step::FetchToken(request) = step else { panic!("{step:?}") };
+        assert_eq!(request.url.as_str().matches("scope=").count(), 2, "{}", request.url);
+    }
+
+    #[test]
     fn an_identity_token_is_posted_and_not_shown_in_a_url() {
         let request = request(HUB, &Credentials::IdentityToken("s&cret".to_owned()));
         assert!(!request.url.as_str().contains("cret"));
@@ -367,9 +285,9 @@ mod tests {
     fn a_password_never_leaves_tls() {
         let plain = r#"Bearer realm="http://auth.example/token""#;
         assert!(step(plain, &user()).is_err());
-        assert!(answer(&challenges(plain), &user(), SCOPE, false).is_ok());
+        assert!(answer(&challenges(plain), &user(), &[], false).is_ok());
         assert!(
-            answer(&challenges(r#"Bearer realm="file:///etc/passwd""#), &user(), SCOPE, false)
+            answer(&challenges(r#"Bearer realm="file:///etc/passwd""#), &user(), &[], false)
                 .is_err()
         );
     }
@@ -391,48 +309,5 @@ mod tests {
         for bad in [r#"{}"#, r#"{"token":""}"#, r#"{"token":"a\r\nb"}"#, "<html>", "[]"] {
             assert_eq!(authorization_of(bad.as_bytes()), None, "{bad}");
         }
-    }
-
-    fn of_config(config: &str, reference: &str) -> Result<Credentials, Error> {
-        let home = tempfile::tempdir().expect("a directory");
-        let file = home.path().join("config.json");
-        fs::write(&file, fs::Mode::Secret, config.as_bytes()).expect("written");
-        let reference: crate::oci::Reference = reference.parse().expect("a reference");
-        let crate::oci::Location::Registry(repository) = reference.location else {
-            panic!("a registry")
-        };
-        Login::DockerConfig(file).credentials(&repository)
-    }
-
-    #[test]
-    fn a_docker_configuration_says_who_we_are() {
-        let config = r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpwOnc="},"a.example":{"identitytoken":"t"}}}"#;
-        assert_eq!(of_config(config, "docker.io/app").ok(), Some(user()));
-        assert_eq!(
-            of_config(config, "a.example/app").ok(),
-            Some(Credentials::IdentityToken("t".to_owned()))
-        );
-        assert_eq!(of_config(config, "b.example/app").ok(), Some(Credentials::Anonymous));
-        let none = Login::DockerConfig("/nowhere/config.json".into());
-        let reference: crate::oci::Reference = "a.example/app".parse().expect("a reference");
-        let crate::oci::Location::Registry(repository) = reference.location else {
-            panic!("a registry")
-        };
-        assert_eq!(none.credentials(&repository).ok(), Some(Credentials::Anonymous));
-    }
-
-    #[test]
-    fn a_broken_configuration_is_not_taken_for_none() {
-        for broken in
-            ["{", r#"{"auths":{"a.example":{"auth":"!"}}}"#, r#"{"credsStore":"no-such-helper"}"#]
-        {
-            let error = of_config(broken, "a.example/app").expect_err(broken);
-            assert!(matches!(error, Error::Credentials { .. }), "{error}");
-        }
-    }
-
-    #[test]
-    fn secrets_are_not_printed() {
-        assert_eq!(format!("{:?}", user()), r#"Basic("u")"#);
     }
 }

@@ -33,12 +33,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The registry wants to know who asks, or does not like the answer.
-    #[error("{registry} refuses access to {repository}: {reason}")]
+    #[error("{place} refuses access: {reason}")]
     Unauthorized {
-        /// The host.
-        registry: String,
-        /// The repository there.
-        repository: String,
+        /// The repository, or the host where it is about none.
+        place: String,
         /// What was tried and what came back.
         reason: String,
     },

@@ -9,9 +9,12 @@ mod artifact;
 #[cfg(feature = "net")]
 pub mod auth;
 mod copy;
+#[cfg(feature = "net")]
+pub mod credentials;
 mod dir;
 mod error;
 mod fallback;
+pub mod host;
 pub mod manifest;
 mod memory;
 pub mod names;
@@ -29,6 +32,7 @@ pub use artifact::{Artifact, Blob, PlatformNode, ReferrerNode, Role, Source};
 pub use copy::{Copied, copy};
 pub use dir::Layout;
 pub use error::{Error, Kind};
+pub use host::Host;
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
 pub use memory::MemoryStore;
 pub use push::{
@@ -36,7 +40,7 @@ pub use push::{
 };
 pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]
-pub use registry::{Plain, Registry};
+pub use registry::{Plain, Registry, check_login};
 pub use store::{Access, Store, resolve};
 pub use verify::{Signatures, Trusted, Untrusted, signs};
 
@@ -48,7 +52,7 @@ pub struct Connection {
     pub plain: Plain,
     /// Who asks.
     #[cfg(feature = "net")]
-    pub login: auth::Login,
+    pub login: credentials::Login,
     /// Time limits and patience.
     #[cfg(feature = "net")]
     pub http: crate::http::Options,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::host::Host;
 use crate::digest::Digest;
 
 /// A place and, in it, a name.
@@ -45,7 +46,7 @@ pub struct Tag(String);
 /// A repository of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
-    host: String,
+    host: Host,
     name: String,
 }
 
@@ -108,38 +109,14 @@ impl Target {
 }
 
 impl Repository {
-    /// The host as it was written, with its port.
-    pub fn host(&self) -> &str {
+    /// The host, with its port.
+    pub fn host(&self) -> &Host {
         &self.host
     }
 
     /// The name in the registry, `library/` included where Docker Hub wants it.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The host that answers requests: Docker Hub's is not the one people write.
-    pub fn api_host(&self) -> &str {
-        if self.is_docker_hub() { "registry-1.docker.io" } else { &self.host }
-    }
-
-    /// Under which name `docker login` keeps the credentials.
-    pub fn credentials_key(&self) -> &str {
-        if self.is_docker_hub() { "https://index.docker.io/v1/" } else { &self.host }
-    }
-
-    /// Whether the registry is on this machine, where http needs no permission: `localhost`, 127.0.0.0/8, `[::1]`.
-    pub fn is_loopback(&self) -> bool {
-        let host = match self.host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => self.host.split(':').next().unwrap_or_default(),
-        };
-        let address = host.parse::<std::net::IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    }
-
-    fn is_docker_hub(&self) -> bool {
-        ["docker.io", "index.docker.io"].contains(&self.host.as_str())
     }
 }
 
@@ -246,18 +223,18 @@ fn cut_digest<'text>(text: &'text str, mark: &str) -> Result<(&'text str, Option
 }
 
 fn repository(host: &str, name: &str) -> Result<Repository, String> {
-    check_host(host)?;
-    let hub = ["docker.io", "index.docker.io"].contains(&host);
-    let name = if hub && !name.contains('/') { format!("library/{name}") } else { name.to_owned() };
+    let host: Host = host.parse()?;
+    let in_library = host.is_docker_hub() && !name.contains('/');
+    let name = if in_library { format!("library/{name}") } else { name.to_owned() };
     // OCI distribution-spec, "Pulling manifests": the grammar, and 255 for host and name together.
     if !name.split('/').all(is_component) {
         return Err("a repository name has lower case letters and digits, joined by '/', '.', '_', '__' or '-'"
             .to_owned());
     }
-    if host.len() + 1 + name.len() > 255 {
+    if host.as_str().len() + 1 + name.len() > 255 {
         return Err("host and name are longer than 255 characters".to_owned());
     }
-    Ok(Repository { host: host.to_owned(), name })
+    Ok(Repository { host, name })
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
@@ -269,43 +246,6 @@ fn is_component(text: &str) -> bool {
         .all(|join| matches!(join, "" | "." | "_" | "__") || join.bytes().all(|byte| byte == b'-'));
     let ends = [text.bytes().next(), text.bytes().next_back()];
     joined && ends.iter().all(|end| end.is_some_and(word))
-}
-
-fn check_host(host: &str) -> Result<(), String> {
-    let (name, port) = match host.strip_prefix('[').map(|rest| rest.split_once(']')) {
-        Some(Some((address, rest))) => {
-            let port = rest.strip_prefix(':');
-            if address.parse::<std::net::Ipv6Addr>().is_err()
-                || (port.is_none() && !rest.is_empty())
-            {
-                return Err("the address in [ ] is no IPv6 address".to_owned());
-            }
-            ("ipv6", port)
-        }
-        Some(None) => return Err("'[' without ']'".to_owned()),
-        None => match host.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (host, None),
-        },
-    };
-    let label = |label: &str| {
-        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        !label.is_empty()
-            && label.len() <= 63
-            && inner
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if !name.split('.').all(label) {
-        return Err("the host is no host name".to_owned());
-    }
-    let digits = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    match port {
-        Some(port) if !digits(port) || !port.parse::<u16>().is_ok_and(|port| port > 0) => {
-            Err("the port is not a number from 1 to 65535".to_owned())
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -353,11 +293,8 @@ mod tests {
     }
 
     #[test]
-    fn docker_hub_has_three_names() {
-        let hub = registry("docker.io/alpine:3");
-        assert_eq!(hub.name(), "library/alpine");
-        assert_eq!(hub.api_host(), "registry-1.docker.io");
-        assert_eq!(hub.credentials_key(), "https://index.docker.io/v1/");
+    fn docker_hub_has_a_library() {
+        assert_eq!(registry("docker.io/alpine:3").name(), "library/alpine");
         assert_eq!(registry("docker.io/org/app").name(), "org/app");
         assert_eq!(registry("ghcr.io/app").name(), "app");
     }
@@ -436,24 +373,6 @@ mod tests {
             &tag,
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for text in
-            ["localhost/a", "localhost:1/a", "127.0.0.1:5000/a", "127.9.9.9:1/a", "[::1]:5000/a"]
-        {
-            assert!(registry(text).is_loopback(), "{text}");
-        }
-        for text in [
-            "127.0.0.1.example/a",
-            "localhost.example/a",
-            "128.0.0.1:1/a",
-            "[::2]:1/a",
-            "0.0.0.0:1/a",
-        ] {
-            assert!(!registry(text).is_loopback(), "{text}");
         }
     }
 }

@@ -20,6 +20,7 @@ mod generated;
 mod laws;
 mod layouts;
 mod libraries;
+mod login;
 mod objects;
 mod oracle;
 mod payload;

@@ -14,7 +14,7 @@ impl Registry {
             blob: blob.plain(),
             response: self.get_blob(blob, 0)?,
             passed: 0,
-            attempts: self.http.attempts(),
+            attempts: self.session.http.attempts(),
         };
         Ok(Box::new(Verified::new(download, blob)))
     }
@@ -27,11 +27,11 @@ impl Registry {
             let range = HeaderValue::from_str(&format!("bytes={offset}-"));
             request.headers.extend(range.map(|range| (header::RANGE, range)));
         }
-        let response = self.send(request, &step)?;
+        let response = self.session.send(request, &step)?;
         if response.status() == 404 {
             return Err(Error::NotFound { what: blob.digest.to_string(), place: self.name() });
         }
-        self.expect_success(response, &step)
+        self.session.expect_success(response, &step)
     }
 }
 

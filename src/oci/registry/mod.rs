@@ -5,22 +5,26 @@
 //! ETags) is worked around here, so that nobody above can tell one registry from another.
 
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
 
 use super::Error;
-use super::auth::{self, Credentials, Login, Step, TokenRequest};
+use super::credentials::{Credentials, Login};
+use super::host::Host;
 use super::manifest::{Descriptor, MAX_MANIFEST, Node, media};
 use super::reference::{Repository, Tag};
 use super::store::{Access, Opener, Store, checked};
 use crate::digest::Digest;
 use crate::http::header::{self, HeaderName, HeaderValue};
-use crate::http::{self, Http, Method, Proxy, Request, Response, Url};
+use crate::http::{self, Method, Request, Response, Url};
 
 mod download;
 mod referrers;
+mod session;
 #[cfg(test)]
 mod tests;
 mod upload;
+
+pub use session::Plain;
+use session::Session;
 
 /// Everything that a manifest may be; ghcr.io answers 404 to those who do not say that they take it.
 const ACCEPT: &str = concat!(
@@ -32,42 +36,30 @@ const ACCEPT: &str = concat!(
 /// `Docker-Content-Digest` (OCI distribution-spec, "Pulling manifests").
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// The largest answer of a token server.
-const MAX_TOKEN: u64 = 1 << 20;
-
-/// When http without TLS is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plain {
-    /// To registries of this machine only.
-    Loopback,
-    /// To every registry: `--plain-http`.
-    Always,
-}
-
 /// A repository of a registry.
 #[derive(Debug)]
 pub struct Registry {
-    http: Http,
+    session: Session,
     repository: Repository,
+    /// `https://host/v2/name/`
     base: Url,
-    access: Access,
-    login: Login,
-    session: Mutex<Session>,
 }
 
-/// What is known about who we are.
-#[derive(Debug, Default)]
-struct Session {
-    /// Looked up when they are first asked for.
-    credentials: Option<Credentials>,
-    /// What the registry accepted last.
-    authorization: Option<HeaderValue>,
+/// Whether a registry accepts these credentials; `false` where it lets everybody in without asking.
+///
+/// # Errors
+/// [`Error::Unauthorized`] where it does not, and no answer.
+pub fn check_login(
+    host: &Host,
+    plain: Plain,
+    credentials: Credentials,
+    options: http::Options,
+) -> Result<bool, Error> {
+    Session::open(host, None, plain, Login::of(credentials), options)?.check()
 }
 
 impl Registry {
     /// Opens a repository; nothing is sent yet.
-    ///
-    /// Credentials are looked up when the registry asks for some, and not before.
     ///
     /// # Errors
     /// When there can be no client.
@@ -76,22 +68,17 @@ impl Registry {
         access: Access,
         plain: Plain,
         login: Login,
-        mut options: http::Options,
+        options: http::Options,
     ) -> Result<Self, Error> {
-        let scheme =
-            if plain == Plain::Always || repository.is_loopback() { "http" } else { "https" };
-        if repository.is_loopback() {
-            options.proxy = Proxy::Never;
-        }
-        let base = format!("{scheme}://{}/v2/{}/", repository.api_host(), repository.name());
-        let base = base.parse().map_err(|_| Error::Malformed {
+        let rights = if access == Access::Write { "pull,push" } else { "pull" };
+        let of = Some((repository.name(), rights));
+        let session = Session::open(repository.host(), of, plain, login, options)?;
+        let base = session.api.join(&format!("{}/", repository.name()));
+        let base = base.map_err(|_| Error::Malformed {
             what: repository.to_string(),
             reason: "it makes no URL".to_owned(),
         })?;
-        let http = Http::new(options)
-            .map_err(|source| Error::Http { step: format!("open {repository}"), source })?;
-        let session = Mutex::default();
-        Ok(Self { http, repository: repository.clone(), base, access, login, session })
+        Ok(Self { session, repository: repository.clone(), base })
     }
 
     fn url(&self, path: &str) -> Result<Url, Error> {
@@ -107,155 +94,19 @@ impl Registry {
         self.url(&format!("blobs/{digest}"))
     }
 
-    /// Whether a URL may see our credentials.
-    fn is_ours(&self, url: &Url) -> bool {
-        url.origin() == self.base.origin()
-    }
-
-    /// Sends a request with what the registry wants to see; asks for that once.
-    fn send(
-        &self,
-        mut request: Request<'_>,
-        step: &dyn Fn() -> String,
-    ) -> Result<Response<'_>, Error> {
-        let failed = |source| Error::Http { step: step(), source };
-        self.authorize(&mut request);
-        let response = self.http.send(&request).map_err(failed)?;
-        // Where a redirect led, somebody else may answer: its challenge would name a token server of its own.
-        if response.status() != 401 || !self.is_ours(response.url()) {
-            return Ok(response);
-        }
-        self.log_in(&response)?;
-        self.authorize(&mut request);
-        let response = self.http.send(&request).map_err(failed)?;
-        if response.status() == 401 { Err(self.refused(response)) } else { Ok(response) }
-    }
-
-    fn authorize(&self, request: &mut Request<'_>) {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = session.authorization.as_ref().filter(|_| self.is_ours(&request.url)) {
-            request.headers.insert(header::AUTHORIZATION, value.clone());
-        }
-    }
-
-    /// Answers the challenge of a `401`.
-    fn log_in(&self, response: &Response<'_>) -> Result<(), Error> {
-        let offered = response.headers().get_all(header::WWW_AUTHENTICATE);
-        let offered = offered.iter().filter_map(|value| value.to_str().ok());
-        let challenges: Vec<_> = offered.flat_map(auth::challenges).collect();
-        let credentials = self.credentials()?;
-        let scope = format!(
-            "repository:{}:{}",
-            self.repository.name(),
-            if self.access == Access::Write { "pull,push" } else { "pull" }
-        );
-        let safe = self.base.scheme() == "https";
-        let step = auth::answer(&challenges, &credentials, &scope, safe);
-        let authorization = match step.map_err(|reason| self.unauthorized(&credentials, reason))? {
-            Step::Authorize(value) => value,
-            Step::FetchToken(request) => self.fetch_token(&request, &credentials)?,
-        };
-        let value = HeaderValue::from_str(&authorization).ok().map(|mut value| {
-            value.set_sensitive(true);
-            value
-        });
-        let value = value.ok_or_else(|| {
-            self.unauthorized(
-                &credentials,
-                "the password has characters that no header takes".to_owned(),
-            )
-        })?;
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).authorization = Some(value);
-        Ok(())
-    }
-
-    fn credentials(&self) -> Result<Credentials, Error> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if session.credentials.is_none() {
-            session.credentials = Some(self.login.credentials(&self.repository)?);
-        }
-        Ok(session.credentials.clone().unwrap_or(Credentials::Anonymous))
-    }
-
-    fn fetch_token(
-        &self,
-        wanted: &TokenRequest,
-        credentials: &Credentials,
-    ) -> Result<String, Error> {
-        let form = wanted.form.clone().unwrap_or_default();
-        let method = if wanted.form.is_some() { Method::POST } else { Method::GET };
-        let mut request = Request::new(method, wanted.url.clone());
-        if wanted.form.is_some() {
-            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-            request.headers.insert(header::CONTENT_TYPE, form_type);
-        }
-        if let Some(value) =
-            wanted.authorization.as_deref().and_then(|value| HeaderValue::from_str(value).ok())
-        {
-            request.headers.insert(header::AUTHORIZATION, value);
-        }
-        request.body = form.as_bytes();
-        let step = || format!("get a token for {}", self.repository);
-        let failed = |source| Error::Http { step: step(), source };
-        let response = self.http.send(&request).map_err(failed)?;
-        if matches!(response.status().as_u16(), 400 | 401 | 403) {
-            let reason = response.into_error().to_string();
-            return Err(self.unauthorized(credentials, reason));
-        }
-        let bytes = self.expect_success(response, &step)?.read_small(MAX_TOKEN).map_err(failed)?;
-        auth::authorization_of(&bytes).ok_or_else(|| {
-            self.unauthorized(credentials, "its token server answered without a token".to_owned())
-        })
-    }
-
-    fn unauthorized(&self, credentials: &Credentials, reason: String) -> Error {
-        let who = match credentials {
-            Credentials::Anonymous => "without credentials".to_owned(),
-            Credentials::Basic { username, .. } => format!("as {username}"),
-            Credentials::IdentityToken(_) => "with an identity token".to_owned(),
-        };
-        Error::Unauthorized {
-            registry: self.repository.host().to_owned(),
-            repository: self.repository.name().to_owned(),
-            reason: format!("{who}: {reason}"),
-        }
-    }
-
-    /// A 401 or 403 after we said who we are.
-    fn refused(&self, response: Response<'_>) -> Error {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let credentials = session.credentials.clone().unwrap_or(Credentials::Anonymous);
-        self.unauthorized(&credentials, response.into_error().to_string())
-    }
-
-    /// An answer that is a success, or the error it is.
-    fn expect_success<'http>(
-        &self,
-        response: Response<'http>,
-        step: &dyn Fn() -> String,
-    ) -> Result<Response<'http>, Error> {
-        match response.status().as_u16() {
-            200..=299 => Ok(response),
-            401 | 403 => Err(self.refused(response)),
-            _ => Err(Error::Http { step: step(), source: response.into_error() }),
-        }
-    }
-
     /// A manifest by tag or digest, and its ETag.
     fn get_manifest(&self, name: &str) -> Result<Option<(Node, Option<HeaderValue>)>, Error> {
         let step = || format!("get {name} from {}", self.repository);
         let mut request = Request::new(Method::GET, self.manifest_url(name)?);
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
-        let response = self.send(request, &step)?;
+        let response = self.session.send(request, &step)?;
         if response.status() == 404 {
             return Ok(None);
         }
-        let response = self.expect_success(response, &step)?;
+        let response = self.session.expect_success(response, &step)?;
         let media_type = response.media_type();
-        let at = http::shown(response.url());
         if media_type == "text/html" {
-            let reason = "the answer is a web page: is this a registry?".to_owned();
-            return Err(Error::Malformed { what: at, reason });
+            return Err(web_page(&response));
         }
         let stated = response.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
         let etag = response.headers().get(header::ETAG).cloned();
@@ -279,7 +130,7 @@ impl Registry {
             request.headers.insert(header::IF_MATCH, etag);
         }
         request.body = &node.bytes;
-        let response = self.expect_success(self.send(request, &step)?, &step)?;
+        let response = self.session.expect_success(self.session.send(request, &step)?, &step)?;
         self.expect_digest(&response, &node.descriptor.digest)
     }
 
@@ -307,15 +158,21 @@ impl Registry {
         };
         let mut request = Request::new(Method::HEAD, url.clone());
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
-        let response = self.send(request, &step)?;
+        let response = self.session.send(request, &step)?;
         if response.status() == 404 {
             return Ok(false);
         }
-        let response = self.expect_success(response, &step)?;
+        let response = self.session.expect_success(response, &step)?;
         let stated =
             response.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         Ok(stated.is_none_or(|stated| stated == size))
     }
+}
+
+/// What networks with a login page, and hosts that are something else, answer.
+fn web_page(response: &Response<'_>) -> Error {
+    let reason = "the answer is a web page: is this a registry?".to_owned();
+    Error::Malformed { what: http::shown(response.url()), reason }
 }
 
 impl Store for Registry {

@@ -37,13 +37,13 @@ impl Registry {
             let Some(url) = next.take() else { break };
             let mut request = Request::new(Method::GET, url.clone());
             request.headers.insert(header::ACCEPT, HeaderValue::from_static(media::INDEX));
-            let response = self.send(request, &step)?;
+            let response = self.session.send(request, &step)?;
             let unknown = matches!(response.status().as_u16(), 400 | 404 | 405 | 406 | 415 | 501);
             let listing = response.status().is_success() && response.media_type() == media::INDEX;
             if page == 0 && (unknown || (response.status().is_success() && !listing)) {
                 return Ok(None);
             }
-            let response = self.expect_success(response, &step)?;
+            let response = self.session.expect_success(response, &step)?;
             next = self.next_page(&url, &response);
             let bytes = response
                 .read_small(MAX_MANIFEST)
@@ -56,7 +56,7 @@ impl Registry {
     /// The URL of `Link: <…>; rel="next"` (RFC 8288), if it stays with this registry.
     fn next_page(&self, from: &Url, response: &Response<'_>) -> Option<Url> {
         let next = next_link(response.header(header::LINK)?)?;
-        from.join(next).ok().filter(|url| self.is_ours(url))
+        from.join(next).ok().filter(|url| self.session.is_ours(url))
     }
 
     pub(super) fn ensure_referrers(

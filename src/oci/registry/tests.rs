@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Access, Plain, Registry};
 use crate::digest::Digest;
 use crate::http::{self, Patience};
-use crate::oci::auth::{Credentials, Login};
+use crate::oci::credentials::{Credentials, Login};
 use crate::oci::manifest::{Descriptor, Index, MAX_MANIFEST, Manifest, Node, media};
 use crate::oci::store::{self, Store};
 use crate::oci::{Error, Kind, Location, Reference, Tag};
@@ -74,7 +74,7 @@ impl Server {
             patience,
             ..http::Options::default()
         };
-        Registry::open(&repository, Access::Write, Plain::Loopback, Login::As(credentials), options)
+        Registry::open(&repository, Access::Write, Plain::Loopback, Login::of(credentials), options)
             .expect("a client")
     }
 }

@@ -9,7 +9,7 @@ use crate::oci::store::Verified;
 
 impl Registry {
     pub(super) fn upload(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
-        let mut attempts = self.http.attempts();
+        let mut attempts = self.session.http.attempts();
         let mut logged_in = false;
         loop {
             let place = self.begin(blob)?;
@@ -31,7 +31,7 @@ impl Registry {
         let step = || format!("begin the upload of {} to {}", blob.digest, self.name());
         let request = Request::new(Method::POST, self.url("blobs/uploads/")?);
         let asked = request.url.clone();
-        let response = self.expect_success(self.send(request, &step)?, &step)?;
+        let response = self.session.expect_success(self.session.send(request, &step)?, &step)?;
         let malformed = |reason: &str| Error::Malformed {
             what: format!("the answer of {}", http::shown(&asked)),
             reason: reason.to_owned(),
@@ -54,15 +54,16 @@ impl Registry {
         let mut request = Request::new(Method::PUT, place);
         let kind = HeaderValue::from_static("application/octet-stream");
         request.headers.insert(header::CONTENT_TYPE, kind);
-        self.authorize(&mut request);
+        self.session.authorize(&mut request);
         // Checked on the way out as well: a file that changes under our hands is not worth sending to its end.
         let mut source = Verified::new(open()?, blob);
-        let response =
-            self.http.upload(&request, &mut source, blob.size).map_err(|error| match error {
+        let response = self.session.http.upload(&request, &mut source, blob.size).map_err(
+            |error| match error {
                 http::Error::Source { source } => Error::of_stream(source, step),
                 source => Error::Http { step: step(), source },
-            })?;
-        let response = self.expect_success(response, &step)?;
+            },
+        )?;
+        let response = self.session.expect_success(response, &step)?;
         self.expect_digest(&response, &blob.digest)
     }
 }

@@ -80,6 +80,11 @@ impl Xpost {
     {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xpost"));
         command.args(arguments).current_dir(self.home()).env_remove("SOURCE_DATE_EPOCH");
+        // Nobody is logged in, whoever runs the tests.
+        command.env("DOCKER_CONFIG", self.path(".docker"));
+        for name in ["REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "GITHUB_TOKEN"] {
+            command.env_remove(name);
+        }
         command
     }
 
