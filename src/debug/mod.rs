@@ -59,7 +59,7 @@ pub fn split<'data>(
 ) -> Result<Split<'data>, slim::Error> {
     let plan = Plan::new(elf, identity, options)?;
     // From here every section has exactly one fate; nothing below decides.
-    let layout = || layout(elf, original, &plan, form);
+    let layout = || layout(elf, identity, original, &plan, form);
     let debug = if plan.sets_aside() { Some(layout()?) } else { None };
     let link = debug.as_ref().map(link_to);
     let slim = slim::layout(elf, &plan, link.as_ref())?;
@@ -70,6 +70,7 @@ pub fn split<'data>(
 /// as asked, names of symbols merged; everything else is copied. The layout is held against the laws.
 pub fn layout<'data>(
     elf: &Elf<'data>,
+    identity: &Identity,
     original: &[u8],
     plan: &Plan<'data>,
     form: &Form,
@@ -185,8 +186,8 @@ pub fn layout<'data>(
         encoder.section_header(&mut bytes, header);
     }
     layout.push(Piece::Made(bytes), Holds::SectionHeaders);
-    // With a section that the input does not have it comes back by its contents.
-    if plan.note.is_none() {
+    // Else it comes back by its contents.
+    if identity.can_be_undone() {
         let mut loose = plan.unowned.clone();
         loose.extend(plan.payload.as_ref().map(|payload| payload.range.clone()));
         let origin = Origin::new(elf, original, loose, &headers);

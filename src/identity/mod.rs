@@ -8,6 +8,7 @@
 //! slim file and debug file are both made from that. `check` holds the patches against law 1 first.
 
 mod check;
+mod derive;
 mod inject;
 mod page;
 mod repair;
@@ -23,7 +24,6 @@ pub use check::Stray;
 pub use wish::{Method, ParseWishError, Wish};
 
 use crate::build_id::BuildId;
-use crate::digest::Digest;
 use crate::elf::{Address, Elf, Note, Notes, Section, SectionId, SectionTable, Segment};
 use crate::inspect;
 use page::Page;
@@ -124,6 +124,9 @@ pub enum Obstacle {
     /// The note of the build-id is not as it should be.
     #[error("its build-id is in no section, or longer than a digest")]
     OddNote,
+    /// A new id would be derived from nothing, or sections claim the bytes of one another.
+    #[error("it has no loaded sections to derive one from, or they overlap")]
+    NothingLoaded,
 }
 
 /// Why an input does not get the identity that was wished for.
@@ -191,16 +194,16 @@ impl Identity {
     /// Gives it an id.
     fn injected(self, elf: &Elf<'_>, wanted: Option<Method>) -> Result<Self, Error> {
         let names = elf.header().section_names.and_then(|id| elf.section(id));
-        if names.is_none_or(Section::is_loaded) {
-            let obstacle = Obstacle::NoNames;
-            return match wanted {
-                Some(method) => Err(Error::Unfit { method, obstacle }),
-                None => Ok(Self { obstacle: Some(obstacle), ..self }),
-            };
-        }
-        let digest = Digest::of(elf.data());
-        let id = digest.as_bytes().get(..20).and_then(BuildId::from_bytes);
-        let Some(id) = id else { return Ok(self) };
+        let id = derive::derive(elf).and_then(|digest| BuildId::from_bytes(digest.get(..20)?));
+        let id = match id.ok_or(Obstacle::NothingLoaded) {
+            Ok(_) if names.is_none_or(Section::is_loaded) => Err(Obstacle::NoNames),
+            id => id,
+        };
+        let id = match (id, wanted) {
+            (Ok(id), _) => id,
+            (Err(obstacle), Some(method)) => return Err(Error::Unfit { method, obstacle }),
+            (Err(obstacle), None) => return Ok(Self { obstacle: Some(obstacle), ..self }),
+        };
         let found = first_of(Method::INJECTIONS, wanted, &Page::open(elf), &id);
         let named = Self { id: Some(id.clone()), ..self };
         match (found, wanted) {
@@ -219,13 +222,16 @@ impl Identity {
         if self.id.is_none() {
             return self.injected(elf, None);
         }
-        let digest = Digest::of(elf.data());
-        let found = repair::rewrite(elf, digest.as_bytes());
-        let (id, write) =
-            found.ok_or(Error::Unfit { method: Method::Rewrite, obstacle: Obstacle::OddNote })?;
+        let unfit = |obstacle| Error::Unfit { method: Method::Rewrite, obstacle };
+        let digest = derive::derive(elf).ok_or(unfit(Obstacle::NothingLoaded))?;
+        let (id, write) = repair::rewrite(elf, &digest).ok_or(unfit(Obstacle::OddNote))?;
         let in_cores = self.in_cores;
-        let new = Self { id: Some(id), ..self };
-        let new = new.with(elf, Method::Rewrite, Change::of(write), in_cores);
+        let new = if self.id.as_ref() == Some(&id) {
+            self
+        } else {
+            let new = Self { id: Some(id), ..self };
+            new.with(elf, Method::Rewrite, Change::of(write), in_cores)
+        };
         if in_cores { Ok(new) } else { new.repaired(elf, None) }
     }
 
@@ -241,6 +247,11 @@ impl Identity {
     /// Whether anything is to be changed.
     pub fn changes(&self) -> bool {
         !self.methods.is_empty()
+    }
+
+    /// Whether the input is known from the patched one and its first page: no section is new, no byte changes elsewhere.
+    pub fn can_be_undone(&self) -> bool {
+        self.note.is_none() && self.patches.iter().all(|patch| patch.range().end <= FIRST_PAGE)
     }
 
     /// The input with the patches: what is slimmed. Nothing is copied where nothing changes.

@@ -17,6 +17,7 @@ mod environment;
 mod foreign;
 mod forms;
 mod generated;
+mod identity;
 mod laws;
 mod layouts;
 mod libraries;

@@ -41,9 +41,9 @@ pub(in crate::cli) struct Args {
     /// What becomes of the build-id: keep, inject, require, rewrite, or inject=METHOD
     ///
     /// inject keeps an id that a core of the program shows, puts one right that only the file shows, and gives one to a
-    /// program that has none (20 bytes of the input's SHA-256); it says by which method. keep changes nothing; require
-    /// fails where no core would show an id; rewrite gives a new one in place of what is there. METHOD is one of
-    /// repair-extend, repair-align, extend-front, extend-behind, append, reloc-note, unloaded.
+    /// program that has none (20 bytes of a SHA-256 over its loaded sections); it says by which method. keep changes
+    /// nothing; require fails where no core would show an id; rewrite gives a new one in place of what is there. METHOD is
+    /// one of repair-extend, repair-align, extend-front, extend-behind, append, reloc-note, unloaded.
     #[arg(long, value_name = "WISH", default_value = "inject")]
     build_id: identity::Wish,
     /// How debug sections are compressed in the debug file
