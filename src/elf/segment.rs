@@ -51,6 +51,11 @@ impl Elf<'_> {
         if self.is_64() { [40..48, 60..64] } else { [32..36, 48..52] }
     }
 
+    /// The bytes of the ELF header that say where the program headers are (gABI, "ELF Header": e_phoff).
+    pub fn segments_offset_field(&self) -> Range<u64> {
+        if self.is_64() { 32..40 } else { 28..32 }
+    }
+
     /// The bytes of the ELF header that hold the number of program headers (gABI, "ELF Header": e_phnum).
     pub fn segment_count_field(&self) -> Range<u64> {
         if self.is_64() { 56..58 } else { 44..46 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use object::elf;
 
-use super::{FIRST_PAGE, Identity, Method, in_core};
+use super::{FIRST_PAGE, Identity, Method, in_core, mapped_head};
 use crate::elf::{Elf, Section, Segment};
 
 /// A patch that is not what it may be: a bug, or headers that contradict each other in a way nobody thought of.
@@ -60,8 +60,8 @@ pub(super) fn patched(old: &Elf<'_>, bytes: &[u8], identity: &Identity) -> Resul
     Ok(())
 }
 
-/// Whether these bytes may: the program headers and their number, what nothing uses, the header of the section that
-/// moves, and the id itself.
+/// Whether these bytes may: the program headers, their number and, where they move, their place; what nothing uses; the
+/// header of the section that moves; the id itself, and the note that it is written over.
 fn may_change(old: &Elf<'_>, identity: &Identity, range: &Range<u64>) -> bool {
     let within = |other: Range<u64>| other.start <= range.start && range.end <= other.end;
     let touches = |other: Range<u64>| other.start < range.end && range.start < other.end;
@@ -72,16 +72,20 @@ fn may_change(old: &Elf<'_>, identity: &Identity, range: &Range<u64>) -> bool {
     if row.is_some_and(within) {
         return true;
     }
-    if identity.methods.contains(&Method::Rewrite) {
+    if rewrites(identity) {
         let mut notes = old.sections().iter().filter(|section| section.kind == elf::SHT_NOTE);
-        if notes.any(|section| within(section.range()) && within_id(section, range)) {
+        if notes.any(|section| within(section.range()) && within_note(section, range)) {
             return true;
         }
     }
     if range.end > FIRST_PAGE {
         return false;
     }
-    if within(old.segment_count_field()) || within(old.segments_range()) {
+    let moves = identity.methods.contains(&Method::MovePhdrs);
+    if within(old.segment_count_field())
+        || within(old.segments_range())
+        || moves && within(old.segments_offset_field())
+    {
         return true;
     }
     // The table of sections is read elsewhere then.
@@ -95,20 +99,27 @@ fn may_change(old: &Elf<'_>, identity: &Identity, range: &Range<u64>) -> bool {
     (zeros || table) && !in_section && !claimed
 }
 
-/// Whether the bytes are of the contents of a build-id's note.
-fn within_id(section: &Section<'_>, range: &Range<u64>) -> bool {
-    // gABI, "Note Section": three words and the owner "GNU" with its zero are in front.
+/// Whether a note has other contents.
+fn rewrites(identity: &Identity) -> bool {
+    let rewrites = |method: &Method| matches!(method, Method::Rewrite | Method::AbitagOverwrite);
+    identity.methods.iter().any(rewrites)
+}
+
+/// Whether the bytes are of the type or the contents of a note of GNU's.
+fn within_note(section: &Section<'_>, range: &Range<u64>) -> bool {
+    // gABI, "Note Section": the type is in front of the owner, "GNU" with its zero, and the contents are behind it.
     section.data.windows(4).enumerate().any(|(at, window)| {
-        let start = section.offset + at as u64 + 4;
-        window == b"GNU\0" && start <= range.start && range.end <= start + 32
+        let owner = section.offset + at as u64;
+        let (kind, contents) = (owner.saturating_sub(4)..owner, owner + 4..owner + 36);
+        let inside = |part: Range<u64>| part.start <= range.start && range.end <= part.end;
+        window == b"GNU\0" && (inside(kind) || inside(contents))
     })
 }
 
 /// Program headers stay, but for those that lead to the note.
 fn segments(old: &Elf<'_>, new: &Elf<'_>) -> Result<(), Stray> {
     let added = new.segments().len().wrapping_sub(old.segments().len());
-    let entry = (old.segments_range().end - old.segments_range().start)
-        / (old.segments().len() as u64).max(1);
+    let mapped = mapped_head(new).map(|(_, load)| load.address.0);
     for (index, (was, is)) in old.segments().iter().zip(new.segments()).enumerate() {
         let sizes = |segment: &Segment| (segment.file_size, segment.memory_size);
         let resized = |by: u64| {
@@ -120,7 +131,7 @@ fn segments(old: &Elf<'_>, new: &Elf<'_>) -> Result<(), Stray> {
         let by = is.file_size.wrapping_sub(was.file_size);
         let fine = was == is
             || is_of_notes(was, is)
-            || was.kind == elf::PT_PHDR && added == 1 && resized(entry)
+            || was.kind == elf::PT_PHDR && added == 1 && is_of_headers(is, new, mapped)
             || was.is_load() && was.offset == 0 && resized(by) && is.file_size <= FIRST_PAGE;
         if !fine {
             return Err(Stray::Segment { index });
@@ -131,6 +142,15 @@ fn segments(old: &Elf<'_>, new: &Elf<'_>) -> Result<(), Stray> {
         return Err(Stray::Segment { index: old.segments().len() });
     }
     Ok(())
+}
+
+/// Whether a segment covers the program headers where they are.
+fn is_of_headers(is: &Segment, new: &Elf<'_>, mapped: Option<u64>) -> bool {
+    let address = mapped.and_then(|start| start.checked_add(is.offset));
+    is.kind == elf::PT_PHDR
+        && is.range() == new.segments_range()
+        && is.file_size == is.memory_size
+        && address == Some(is.address.0)
 }
 
 /// Whether a segment of notes is one still, in the first page, and as many of them or more.
@@ -146,7 +166,7 @@ fn is_of_notes(was: &Segment, is: &Segment) -> bool {
 
 /// Sections stay where and what they are, but for the one that moves and the id that changes.
 fn sections(old: &Elf<'_>, new: &Elf<'_>, identity: &Identity) -> Result<(), Stray> {
-    let rewrites = identity.methods.contains(&Method::Rewrite);
+    let rewrites = rewrites(identity);
     for (was, is) in old.sections().iter().zip(new.sections()) {
         let moves = identity.moved == Some(was.id);
         let place = |section: &Section<'_>| (section.offset, section.address);

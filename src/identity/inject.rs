@@ -3,9 +3,10 @@
 use object::elf;
 
 use super::page::Page;
-use super::{Change, NewNote, Write, note_bytes};
+use super::repair::reads_the_same;
+use super::{Change, NewNote, Write, abi_tag, note_bytes};
 use crate::build_id::BuildId;
-use crate::elf::{Elf, Segment};
+use crate::elf::{Elf, Notes, Segment};
 
 /// Puts the note directly in front of a segment of notes that it then belongs to: Go before 1.24.
 pub(super) fn extend_front(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
@@ -40,50 +41,95 @@ fn extend(
             memory_size: segment.memory_size + size,
             ..segment.clone()
         };
-        let mut writes = page.map_up_to(offset + size)?;
-        writes.push(page.replace(index, &longer));
-        writes.push(Write { offset, bytes: note.to_vec() });
+        let writes = vec![
+            page.map_up_to(offset + size)?,
+            page.replace(index, &longer),
+            Write { offset, bytes: note.to_vec() },
+        ];
         Some(Change { writes, note: page.note(offset, note.to_vec()), ..Change::default() })
     })
 }
 
 /// Adds a program header behind the last, and the note behind that: musl.
 pub(super) fn append(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
+    let note = note_bytes(page.elf, id);
+    let headers = page.elf.segments_range();
+    let behind = headers.end..headers.end + page.segment_header_size();
+    let (table_moves, offset) = [false, true].into_iter().find_map(|moves| {
+        let room = || page.room(behind.end, 4, note.len() as u64, moves);
+        Some((moves, page.is_free(&behind, moves).then(room)??))
+    })?;
+    let change = with_one_more(page, headers.start, offset, note)?;
+    Some(Change { table_moves, ..change })
+}
+
+/// Moves the program headers to where there is room for one more, and for the note behind that.
+pub(super) fn move_headers(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
     let elf = page.elf;
     let note = note_bytes(elf, id);
-    let (headers, size) = (elf.segments_range(), note.len() as u64);
-    let count = elf.segments().len();
-    let entry = (headers.end - headers.start) / count as u64;
-    let behind = headers.end..headers.end + entry;
+    let headers = elf.segments_range();
+    let longer = headers.end - headers.start + page.segment_header_size();
+    let table = page.room(0, elf.encoder().address_size(), longer + note.len() as u64, false)?;
+    let change = with_one_more(page, table, table + longer, note)?;
+    let header = elf.with_segments_at(elf.bytes(0..elf.header_size()).to_vec(), table);
+    let mut writes = change.writes;
+    writes.push(Write { offset: 0, bytes: header });
+    Some(Change { writes, ..change })
+}
+
+/// The program headers at an offset, and one more for a note at another.
+fn with_one_more(page: &Page<'_, '_>, table: u64, offset: u64, note: Vec<u8>) -> Option<Change> {
+    let elf = page.elf;
+    let size = note.len() as u64;
+    let count = elf.segments().len() + 1;
     // gABI, "e_phnum": the number PN_XNUM would mean another.
-    let number = u16::try_from(count + 1).ok().filter(|number| *number < elf::PN_XNUM)?;
-    let table_moves = [false, true].into_iter().find(|&moves| {
-        page.is_free(&behind, moves) && page.room(behind.end, size, moves).is_some()
-    })?;
-    let offset = page.room(behind.end, size, table_moves)?;
-    let mut writes = page.map_up_to(offset + size)?;
-    let segment = Segment {
-        kind: elf::PT_NOTE,
-        flags: elf::PF_R,
-        offset,
-        address: page.address(offset)?,
-        physical: page.physical(offset),
-        file_size: size,
-        memory_size: size,
-        align: 4,
+    let number = u16::try_from(count).ok().filter(|number| *number < elf::PN_XNUM)?;
+    let (index, load) = page.mapping_up_to(offset + size)?;
+    let mut segments = elf.segments().to_vec();
+    *segments.get_mut(index)? = load;
+    let covering = |kind, offset: u64, size: u64| {
+        let address = page.address(offset)?;
+        let physical = page.physical(offset);
+        let (file_size, memory_size) = (size, size);
+        let (flags, align) = (elf::PF_R, 4);
+        Some(Segment { kind, flags, offset, address, physical, file_size, memory_size, align })
     };
-    writes.push(page.replace(count, &segment));
-    for (index, own) in elf.segments().iter().enumerate() {
-        if own.kind == elf::PT_PHDR {
-            let sizes = (own.file_size + entry, own.memory_size.checked_add(entry)?);
-            let own = Segment { file_size: sizes.0, memory_size: sizes.1, ..own.clone() };
-            writes.push(page.replace(index, &own));
-        }
+    for own in segments.iter_mut().filter(|segment| segment.kind == elf::PT_PHDR) {
+        let (flags, align) = (own.flags, own.align);
+        let size = page.segment_header_size() * count as u64;
+        *own = Segment { flags, align, ..covering(own.kind, table, size)? };
     }
-    writes
-        .push(Write { offset: elf.segment_count_field().start, bytes: elf.half(number).to_vec() });
-    writes.push(Write { offset, bytes: note.clone() });
-    Some(Change { writes, note: page.note(offset, note), table_moves, ..Change::default() })
+    segments.push(covering(elf::PT_NOTE, offset, size)?);
+    let headers = segments.iter().flat_map(|segment| elf.program_header(segment)).collect();
+    let writes = vec![
+        Write { offset: table, bytes: headers },
+        Write { offset: elf.segment_count_field().start, bytes: elf.half(number).to_vec() },
+        Write { offset, bytes: note.clone() },
+    ];
+    Some(Change { writes, note: page.note(offset, note), ..Change::default() })
+}
+
+/// Writes the note over the one that says for which system the program is, `.note.ABI-tag`, which is as long.
+pub(super) fn overwrite(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
+    let elf = page.elf;
+    let new = note_bytes(elf, id);
+    page.notes().find_map(|(index, segment)| {
+        let bytes = elf.bytes(segment.range());
+        let notes = Notes::new(elf.header().endian, segment.align, bytes);
+        let tag = abi_tag(notes)?;
+        let inside = tag.contents.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
+        // gABI, "Note Section": three words and the owner are in front of the contents.
+        let start = inside.checked_sub(new.len() - id.as_bytes().len())?;
+        let offset = segment.offset + start as u64;
+        let mut writes = vec![Write { offset, bytes: new.clone() }];
+        if segment.align > 4 {
+            let aligned = Segment { align: 4, ..segment.clone() };
+            writes.push(page.replace(index, &aligned));
+        }
+        let fits = tag.contents.len() == id.as_bytes().len()
+            && (segment.align <= 4 || reads_the_same(elf, bytes));
+        fits.then(|| Change { writes, ..Change::default() })
+    })
 }
 
 /// Moves a segment that is one note, `.note.ABI-tag`, to where there is room behind it: static glibc.
@@ -103,7 +149,7 @@ pub(super) fn relocate(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
             return None;
         }
         let size = only.size + note.len() as u64;
-        let offset = page.room(0, size, false)?;
+        let offset = page.room(0, 4, size, false)?;
         let moved = Segment {
             offset,
             address: page.address(offset)?,
@@ -118,10 +164,12 @@ pub(super) fn relocate(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
         page.elf.encoder().section_header(&mut row, &header);
         let row_at =
             page.elf.sections_range().start + u64::from(only.id.0) * page.elf.section_header_size();
-        let mut writes = page.map_up_to(offset + size)?;
-        writes.push(page.replace(index, &moved));
-        writes.push(Write { offset, bytes: [only.data, &note].concat() });
-        writes.push(Write { offset: row_at, bytes: row });
+        let writes = vec![
+            page.map_up_to(offset + size)?,
+            page.replace(index, &moved),
+            Write { offset, bytes: [only.data, &note].concat() },
+            Write { offset: row_at, bytes: row },
+        ];
         let note = page.note(offset + only.size, note.clone());
         Some(Change { writes, note, moved: Some(only.id), ..Change::default() })
     })

@@ -194,7 +194,8 @@ impl Identity {
     /// Gives it an id.
     fn injected(self, elf: &Elf<'_>, wanted: Option<Method>) -> Result<Self, Error> {
         let names = elf.header().section_names.and_then(|id| elf.section(id));
-        let id = derive::derive(elf).and_then(|digest| BuildId::from_bytes(digest.get(..20)?));
+        let size = wanted.unwrap_or(Method::Unloaded).id_size();
+        let id = derive::derive(elf).and_then(|digest| BuildId::from_bytes(digest.get(..size)?));
         let id = match id.ok_or(Obstacle::NothingLoaded) {
             Ok(_) if names.is_none_or(Section::is_loaded) => Err(Obstacle::NoNames),
             id => id,
@@ -204,7 +205,9 @@ impl Identity {
             (Err(obstacle), Some(method)) => return Err(Error::Unfit { method, obstacle }),
             (Err(obstacle), None) => return Ok(Self { obstacle: Some(obstacle), ..self }),
         };
-        let found = first_of(Method::INJECTIONS, wanted, &Page::open(elf), &id);
+        let methods = if wanted.is_some() { Method::BY_NAME } else { &[] };
+        let methods = [Method::INJECTIONS, methods].concat();
+        let found = first_of(&methods, wanted, &Page::open(elf), &id);
         let named = Self { id: Some(id.clone()), ..self };
         match (found, wanted) {
             (Ok((method, change)), _) => Ok(named.with(elf, method, change, true)),
@@ -381,6 +384,11 @@ fn id_among<'data>(notes: impl Iterator<Item = Note<'data>>) -> Option<BuildId> 
 /// The note of a build-id among notes, the first.
 fn note_among<'data>(mut notes: impl Iterator<Item = Note<'data>>) -> Option<Note<'data>> {
     notes.find(|note| note.owner == b"GNU" && note.kind == elf::NT_GNU_BUILD_ID.0)
+}
+
+/// The note that says for which system a program is (LSB, "NT_GNU_ABI_TAG"), the first.
+fn abi_tag<'data>(mut notes: impl Iterator<Item = Note<'data>>) -> Option<Note<'data>> {
+    notes.find(|note| note.owner == b"GNU" && note.kind == elf::NT_GNU_ABI_TAG.0)
 }
 
 /// The segment that maps the file from its start.

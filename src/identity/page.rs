@@ -61,7 +61,13 @@ impl<'elf, 'data> Page<'elf, 'data> {
         self.elf.segments().iter().enumerate().filter(move |(_, segment)| in_page(segment))
     }
 
-    /// Another program header in the place of one, or behind the last.
+    /// The size of a program header in bytes.
+    pub(super) fn segment_header_size(&self) -> u64 {
+        let table = self.elf.segments_range();
+        (table.end - table.start) / self.elf.segments().len() as u64
+    }
+
+    /// Another program header in the place of one.
     pub(super) fn replace(&self, index: usize, segment: &Segment) -> Write {
         let bytes = self.elf.program_header(segment);
         Write { offset: self.elf.segments_range().start + (index * bytes.len()) as u64, bytes }
@@ -73,11 +79,17 @@ impl<'elf, 'data> Page<'elf, 'data> {
         free.iter().any(|free| free.start <= range.start && range.end <= free.end)
     }
 
-    /// The first place for so many bytes behind an offset, aligned to 4 bytes.
-    pub(super) fn room(&self, behind: u64, size: u64, table_moves: bool) -> Option<u64> {
+    /// The first place for so many bytes behind an offset, aligned.
+    pub(super) fn room(
+        &self,
+        behind: u64,
+        align: u64,
+        size: u64,
+        table_moves: bool,
+    ) -> Option<u64> {
         let free = if table_moves { &self.free_of_table } else { &self.free };
         free.iter().find_map(|free| {
-            let start = free.start.max(behind).next_multiple_of(4);
+            let start = free.start.max(behind).next_multiple_of(align);
             (start + size <= free.end).then_some(start)
         })
     }
@@ -97,11 +109,18 @@ impl<'elf, 'data> Page<'elf, 'data> {
         Address(self.load.1.physical.0.wrapping_add(offset))
     }
 
-    /// What makes the page mapped up to `end`: nothing, or a longer PT_LOAD where nothing else is at these addresses.
-    pub(super) fn map_up_to(&self, end: u64) -> Option<Vec<Write>> {
+    /// Makes the page mapped up to `end`.
+    pub(super) fn map_up_to(&self, end: u64) -> Option<Write> {
+        let (index, load) = self.mapping_up_to(end)?;
+        Some(self.replace(index, &load))
+    }
+
+    /// The segment that maps the page, with its index, as it maps up to `end`: as it is, or longer where nothing else is at
+    /// these addresses.
+    pub(super) fn mapping_up_to(&self, end: u64) -> Option<(usize, Segment)> {
         let (index, load) = self.load;
         if end <= load.file_size {
-            return Some(Vec::new());
+            return Some((index, load.clone()));
         }
         // Behind the bytes of the file would be .bss.
         let plain = load.file_size == load.memory_size && end <= FIRST_PAGE;
@@ -116,7 +135,7 @@ impl<'elf, 'data> Page<'elf, 'data> {
             .iter()
             .any(|section| section.is_loaded() && over(section.address.0, section.size));
         let longer = Segment { file_size: end, memory_size: end, ..load.clone() };
-        (plain && !taken).then(|| vec![self.replace(index, &longer)])
+        (plain && !taken).then_some((index, longer))
     }
 }
 

@@ -5,7 +5,7 @@ use object::elf;
 use super::page::Page;
 use super::{Change, Write, id_among, note_among};
 use crate::build_id::BuildId;
-use crate::elf::{Address, Elf, Notes, Section, Segment};
+use crate::elf::{Address, Elf, Note, Notes, Section, Segment};
 
 /// Makes a segment of notes cover the note of the build-id that lies directly behind or in front of it.
 pub(super) fn extend(page: &Page<'_, '_>) -> Option<Change> {
@@ -55,15 +55,18 @@ pub(super) fn align(page: &Page<'_, '_>) -> Option<Change> {
         let bytes = page.elf.bytes(segment.range());
         // Read with 8, what follows the first note that is no multiple of 8 is lost, so this list decides.
         id_among(Notes::new(endian, 4, bytes))?;
-        let len: usize = Notes::new(endian, 4, bytes)
-            .map(|note| {
-                12 + (note.owner.len() + 1).next_multiple_of(4)
-                    + note.contents.len().next_multiple_of(4)
-            })
-            .sum();
-        (len == bytes.len())
+        reads_the_same(page.elf, bytes)
             .then(|| Change::of(page.replace(index, &Segment { align: 4, ..segment.clone() })))
     })
+}
+
+/// Whether some bytes are notes to their end where they are read as aligned to 4 bytes.
+pub(super) fn reads_the_same(elf: &Elf<'_>, bytes: &[u8]) -> bool {
+    let len = |note: Note<'_>| {
+        let (owner, contents) = (note.owner.len() + 1, note.contents.len());
+        12 + owner.next_multiple_of(4) + contents.next_multiple_of(4)
+    };
+    Notes::new(elf.header().endian, 4, bytes).map(len).sum::<usize>() == bytes.len()
 }
 
 /// Another id in the place of one, as long as it was; `None` where its note is not as it should be.

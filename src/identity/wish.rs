@@ -68,6 +68,10 @@ pub enum Method {
     Append,
     /// `.note.ABI-tag` moves to where there is room for a new note behind it, and its PT_NOTE with it.
     RelocNote,
+    /// A new note over `.note.ABI-tag`, which is as long, so the id has 16 bytes.
+    AbitagOverwrite,
+    /// The program headers move to where there is room for one more, and for a new note behind that.
+    MovePhdrs,
     /// A new note that is not loaded: only who has the file finds it.
     Unloaded,
     /// Another id in the note that is there.
@@ -75,7 +79,8 @@ pub enum Method {
 }
 
 use Method::{
-    Append, ExtendBehind, ExtendFront, RelocNote, RepairAlign, RepairExtend, Rewrite, Unloaded,
+    AbitagOverwrite, Append, ExtendBehind, ExtendFront, MovePhdrs, RelocNote, RepairAlign,
+    RepairExtend, Rewrite, Unloaded,
 };
 
 impl Method {
@@ -83,10 +88,12 @@ impl Method {
     pub(super) const REPAIRS: &[Self] = &[RepairExtend, RepairAlign];
     /// What gives an id to a file that has none; the first that can be done is.
     pub(super) const INJECTIONS: &[Self] = &[ExtendFront, ExtendBehind, Append, RelocNote];
+    /// What gives one at a price, and is done only where it is asked for by name.
+    pub(super) const BY_NAME: &[Self] = &[AbitagOverwrite, MovePhdrs];
 
     /// Those that can be asked for by name.
     pub fn named() -> impl Iterator<Item = Self> {
-        let all = [Self::REPAIRS, Self::INJECTIONS, &[Unloaded]];
+        let all = [Self::REPAIRS, Self::INJECTIONS, Self::BY_NAME, &[Unloaded]];
         all.into_iter().flatten().copied()
     }
 
@@ -99,6 +106,8 @@ impl Method {
             ExtendBehind => "extend-behind",
             Append => "append",
             RelocNote => "reloc-note",
+            AbitagOverwrite => "abitag-overwrite",
+            MovePhdrs => "move-phdrs",
             Unloaded => "unloaded",
             Rewrite => "rewrite",
         }
@@ -113,8 +122,22 @@ impl Method {
             ExtendBehind => "a new note behind those under PT_NOTE",
             Append => "a new note under a new PT_NOTE",
             RelocNote => "a new note behind .note.ABI-tag, which moved to make room",
+            AbitagOverwrite => "a new note over .note.ABI-tag, which is lost",
+            MovePhdrs => {
+                "the program headers moved, with a new note behind them; GNU strip and objcopy would now break the file"
+            }
             Unloaded => "a new note that is not loaded",
             Rewrite => "a new id in the note that was there",
+        }
+    }
+
+    /// For how long an id it has room, in bytes.
+    pub(super) fn id_size(self) -> usize {
+        match self {
+            // The contents of `.note.ABI-tag`: four words.
+            AbitagOverwrite => 16,
+            // As linkers write it: a SHA-1's.
+            _ => 20,
         }
     }
 
@@ -127,6 +150,8 @@ impl Method {
             ExtendBehind => inject::extend_behind(page, id),
             Append => inject::append(page, id),
             RelocNote => inject::relocate(page, id),
+            AbitagOverwrite => inject::overwrite(page, id),
+            MovePhdrs => inject::move_headers(page, id),
             Unloaded | Rewrite => None,
         }
     }

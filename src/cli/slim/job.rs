@@ -43,7 +43,8 @@ pub(in crate::cli) struct Args {
     /// inject keeps an id that a core of the program shows, puts one right that only the file shows, and gives one to a
     /// program that has none (20 bytes of a SHA-256 over its loaded sections); it says by which method. keep changes
     /// nothing; require fails where no core would show an id; rewrite gives a new one in place of what is there. METHOD is
-    /// one of repair-extend, repair-align, extend-front, extend-behind, append, reloc-note, unloaded.
+    /// one of repair-extend, repair-align, extend-front, extend-behind, append, reloc-note, unloaded; or, at a price,
+    /// abitag-overwrite (the ABI tag is lost) or move-phdrs (GNU strip and objcopy break the file).
     #[arg(long, value_name = "WISH", default_value = "inject")]
     build_id: identity::Wish,
     /// How debug sections are compressed in the debug file

@@ -141,7 +141,10 @@ fn identified(halves: &Halves) -> (Vec<u8>, Identity) {
     });
     let (bytes, identity) =
         fitting.next().expect("the program headers are the input's, or patched");
-    let rewrites = identity.methods.contains(&Method::Rewrite);
+    let does = |method| identity.methods.contains(&method);
+    let rewrites = does(Method::Rewrite) || does(Method::AbitagOverwrite);
+    // gABI, "ELF Header": e_phoff.
+    let place = if input.is_64() { 32..40 } else { 28..32 };
     let first = halves.input.iter().zip(&bytes).take(4096).enumerate();
     for (at, (old, _)) in first.filter(|(_, (old, new))| old != new) {
         let at = at as u64;
@@ -151,6 +154,7 @@ fn identified(halves: &Halves) -> (Vec<u8>, Identity) {
         let note = owners.clone().all(|owner| owner.kind == elf::SHT_NOTE) && rewrites;
         let allowed = input.segments_range().contains(&at)
             || header
+            || does(Method::MovePhdrs) && place.contains(&at)
             || input.segment_count_field().contains(&at)
             || note
             || free && owners.count() == 0;
