@@ -1,6 +1,10 @@
 //! Whether the parts of a release belong together, before it is signed or published.
 
+use std::fmt::Display;
+
 use super::failure::{Exit, Failure};
+use super::ui::Ui;
+use crate::build_id::BuildId;
 use crate::fs;
 use crate::oci::{Artifact, Node};
 use crate::release::{Product, Release};
@@ -38,6 +42,23 @@ pub(super) fn check(release: &Release, signing: bool) -> Result<(), Failure> {
         return Ok(());
     }
     Err(failure.hint("make the parts anew: xpost slim, then xpost sbom, then xpost sign"))
+}
+
+/// Warns of programs that debuggers take for each other.
+pub(super) fn warn_of_twins(release: &Release, ui: Ui) {
+    for (one, other) in release.twins() {
+        if let Some(id) = &one.build_id {
+            ui.warn(&twins(&one.file.path.display(), &other.file.path.display(), id));
+        }
+    }
+}
+
+/// That two programs have one build-id, as all have that Bazel links (`-buildid=redacted`).
+pub(super) fn twins(one: &dyn Display, other: &dyn Display, id: &BuildId) -> String {
+    format!(
+        "{one} and {other} are two programs with one build-id ({id}), so a debugger takes the debug file of one for the \
+         other's; --build-id rewrite gives each its own"
+    )
 }
 
 /// A manifest that can be signed, what a signature of it says, and the bundle that lies there.

@@ -51,6 +51,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     }
     let release = prepare(args, global)?;
     coherent::check(&release, false)?;
+    coherent::warn_of_twins(&release, ui);
     let doing = || format!("cannot push to {}", args.reference);
     let artifact = Artifact::of(&release).map_err(|error| store::failure(doing(), &error))?;
     coherent::check_signatures(&release, &artifact)?;
@@ -177,5 +178,5 @@ fn report(receipt: &Receipt, ui: Ui) -> Result<(), Failure> {
         );
         failure = failure.because(reason);
     }
-    Err(failure.after(value).hint("two programs share a build-id: give each its own (-Wl,--build-id), or move the tag with --force"))
+    Err(failure.after(value).hint("two programs share a build-id: give each its own (xpost slim --build-id rewrite), or move the tag of another release with --force"))
 }

@@ -113,6 +113,7 @@ fn sign_release(
     let explain = |error| failure::release(error, root);
     let mut release = release::read(root).map_err(explain)?;
     coherent::check(&release, true)?;
+    coherent::warn_of_twins(&release, ui);
     release.annotations.extend(annotations);
     let artifact = Artifact::of(&release)
         .map_err(|error| store::failure("cannot sign this release", &error))?;

@@ -4,6 +4,7 @@
 //! will; then the tags of the debug files, and the release's tag last of all. A push that was cut short is finished by
 //! the same push again: what is there is not sent twice.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde::Serialize;
@@ -222,9 +223,13 @@ pub fn push(
     observer(Event::Checking);
     receipt.fallback_tags = ensure_all_listed(store, artifact)?;
     read_back(store, artifact)?;
+    let mut programs: BTreeMap<&BuildId, &Digest> = BTreeMap::new();
     for referrer in &artifact.referrers {
         if let Role::Debug { build_id: Some(id), load_digest } = &referrer.role {
-            match tag_build_id(store, id, load_digest, &referrer.node, options.build_ids)? {
+            // Of two programs in one release the first has the tag: nobody could say for which it was to be moved.
+            let first = *programs.entry(id).or_insert(load_digest);
+            let policy = if first == load_digest { options.build_ids } else { BuildIds::Withhold };
+            match tag_build_id(store, id, load_digest, &referrer.node, policy)? {
                 None => receipt.build_id_tags.push(id.tag()),
                 Some(withheld) => receipt.withheld.push(withheld),
             }

@@ -114,4 +114,17 @@ impl Release {
     pub fn binaries(&self) -> impl Iterator<Item = (&Platform, &Binary)> {
         self.platforms.iter().flat_map(|of| of.binaries.iter().map(|binary| (&of.platform, binary)))
     }
+    /// Different programs with one build-id: each with the first that has it.
+    pub fn twins(&self) -> Vec<(&Binary, &Binary)> {
+        let mut firsts: BTreeMap<&BuildId, &Binary> = BTreeMap::new();
+        let mut twins = Vec::new();
+        for (_, binary) in self.binaries() {
+            let Some(id) = &binary.build_id else { continue };
+            let first = *firsts.entry(id).or_insert(binary);
+            if first.load_digest != binary.load_digest {
+                twins.push((first, binary));
+            }
+        }
+        twins
+    }
 }

@@ -161,6 +161,40 @@ fn an_archive_is_refused_in_clear_words() {
 }
 
 #[test]
+fn two_programs_with_one_build_id_are_noticed_and_told_apart() {
+    let at = xpost();
+    let mut bytes = std::fs::read(corpus::path("c-musl")).unwrap();
+    at.put("app", &bytes);
+    at.put("copy", &bytes);
+    let string = bytes.windows(7).position(|window| window == b"entries").unwrap();
+    bytes[string] = b'E';
+    at.put("other", &bytes);
+    let said = ["are two programs with one build-id", "--build-id rewrite gives each its own"];
+    let ran =
+        at.run(["slim", "app", "copy", "other"]).exits(0, &["app and other "]).exits(0, &said);
+    assert!(!ran.stderr.contains("copy"), "a copy is the same program: {ran:?}");
+    // One tag cannot be both programs', whatever is forced: it stays the first one's.
+    let push = at.run(["push", "oci:lay:v1", "--force", "--json"]);
+    let push = push.exits(3, &said).exits(3, &["xpost slim --build-id rewrite"]).json();
+    let (tags, withheld) = (&push["receipt"]["build_id_tags"], &push["receipt"]["withheld"]);
+    assert_eq!(withheld.as_array().unwrap().len(), 1, "{push}");
+    let tag = tags[0].as_str().unwrap();
+    let layout: Value = serde_json::from_slice(&at.read("lay/index.json")).unwrap();
+    let entries = layout["manifests"].as_array().unwrap();
+    let is_tag = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == tag;
+    let entry = entries.iter().find(is_tag).unwrap();
+    assert_ne!(entry["digest"], withheld[0]["ours"], "{layout}");
+
+    let ran = at.run(["slim", "--build-id", "rewrite", "app", "copy", "other"]).succeeds();
+    assert!(!ran.stderr.contains("two programs"), "{ran:?}");
+    let push = at.run(["push", "oci:lay:v2", "--json"]).succeeds();
+    assert!(!push.stderr.contains("two programs"), "{push:?}");
+    let tags = push.json()["receipt"]["build_id_tags"].clone();
+    assert_eq!(tags.as_array().unwrap().len(), 3, "{tags}");
+    assert_ne!(tags[0], tags[2]);
+}
+
+#[test]
 fn two_programs_with_one_build_id_do_not_share_its_tag() {
     let server = Server::start(Kind::Distribution);
     for place in [server.reference("app"), "oci:lay".to_owned()] {

@@ -18,9 +18,12 @@ use serde_json::{Value, json};
 pub(super) use job::Args;
 
 use super::Global;
+use super::coherent;
 use super::failure::{Exit, Failure};
 use super::ui::Ui;
 use crate::archive;
+use crate::build_id::BuildId;
+use crate::digest::Digest;
 use crate::fs;
 use crate::release::Staged;
 use identify::Identified;
@@ -36,6 +39,11 @@ trait Outcome {
 
     /// The debug file and the program below `--build-id-tree`.
     fn in_tree(&self, _: &Job) -> Option<[PathBuf; 2]> {
+        None
+    }
+
+    /// The build-id, and a digest that no other program has.
+    fn program(&self) -> Option<(BuildId, Digest)> {
         None
     }
 
@@ -58,6 +66,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     let mut receipts: Vec<Value> = Vec::new();
     let mut text = String::new();
     let mut outputs: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    let mut programs: BTreeMap<BuildId, (PathBuf, Digest)> = BTreeMap::new();
     for path in &args.files {
         let source = Source::new(path);
         let bytes = source.read()?;
@@ -88,7 +97,21 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
                 format!("cannot write {} twice", program.display()),
             )
             .because(format!("{} and {} have one build-id", other.display(), path.display()))
-            .hint("give each program its own (-Wl,--build-id), or a tree of its own"));
+            .hint("give each program its own (--build-id rewrite), or a tree of its own"));
+        }
+        // The digest costs a pass over the file.
+        if args.files.len() > 1
+            && let Some((id, digest)) = input.program()
+        {
+            match programs.get(&id) {
+                Some((other, theirs)) if *theirs != digest => {
+                    ui.warn(&coherent::twins(&other.display(), &path.display(), &id));
+                }
+                Some(_) => {}
+                None => {
+                    programs.insert(id, (path.clone(), digest));
+                }
+            }
         }
         if !args.dry_run {
             input.stage(&job, &mut staged, ui)?;

@@ -8,9 +8,12 @@ use super::Outcome;
 use super::input::{Input, digest_of};
 use super::job::Job;
 use super::place::To;
+use crate::build_id::BuildId;
 use crate::cli::failure::Failure;
 use crate::cli::ui::Ui;
+use crate::digest::Digest;
 use crate::fs::{self, Mode};
+use crate::inspect;
 use crate::release::Staged;
 
 impl Input<'_> {
@@ -68,6 +71,10 @@ impl Outcome for Input<'_> {
 
     fn in_tree(&self, job: &Job) -> Option<[PathBuf; 2]> {
         Input::in_tree(self, job)
+    }
+
+    fn program(&self) -> Option<(BuildId, Digest)> {
+        Some((self.build_id.clone()?, inspect::load_digest(&self.elf)))
     }
 
     fn stage(&mut self, job: &Job, staged: &mut Staged, ui: Ui) -> Result<(), Failure> {
