@@ -4,6 +4,7 @@
 //! program headers, the build-id, and symbol by symbol where their names were merged. What was compressed has been
 //! unpacked and compared part by part, right after it was made (see [`super::codec`]); here its header and place count.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use object::elf;
@@ -57,9 +58,11 @@ pub(super) fn layout(
         return Err(lost("the section headers"));
     }
     for (old, new) in elf.sections().iter().zip(debug.sections()) {
+        let is_renamed = made.recoded.contains(&old.id);
+        let name = if is_renamed { old.debug_name() } else { Cow::Borrowed(old.name) };
         let same_header = (new.name, new.address, new.link, new.info, new.entry_size)
-            == (old.name, old.address, old.link, old.info, old.entry_size);
-        let longer = plan.note.is_some() && elf.header().section_names == Some(old.id);
+            == (&*name, old.address, old.link, old.info, old.entry_size);
+        let is_names = elf.header().section_names == Some(old.id);
         let same = !in_debug(plan, old)
             || new.kind == old.kind
                 && if made.recoded.contains(&old.id) {
@@ -67,7 +70,7 @@ pub(super) fn layout(
                         && plain_form(elf, old)? == plain_form(&debug, new)?
                 } else {
                     layout.is_at(new.range(), old.data)
-                        || longer && new.data.starts_with(old.data)
+                        || is_names && new.data.starts_with(old.data)
                         || made.merged
                             && plan.symbols.table.is_some_and(|table| table.holds(old.id))
                 };

@@ -154,8 +154,9 @@ fn sections(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
         if section.name == b".gnu_debuglink" {
             continue;
         }
-        let same =
-            |other: &&Section<'_>| (other.name, other.address) == (section.name, section.address);
+        let same = |other: &&Section<'_>| {
+            (other.debug_name(), other.address) == (section.debug_name(), section.address)
+        };
         let name = section.display_name();
         // A note moves to where a core shows it, and then stands elsewhere in the order.
         let other = match section.kind {
@@ -253,7 +254,7 @@ fn same_contents(again: &Elf<'_>, original: &Elf<'_>) -> bool {
     let is_table = |kind| [elf::SHT_SYMTAB, elf::SHT_STRTAB].contains(&kind);
     let same = |(old, new): (&Section<'_>, &Section<'_>)| {
         let contents = || original.contents(old).ok() == again.contents(new).ok();
-        (old.name, old.address) == (new.name, new.address)
+        (old.debug_name(), old.address) == (new.debug_name(), new.address)
             && (old.is_loaded() || is_table(old.kind) || contents())
     };
     fn others<'elf, 'data>(elf: &'elf Elf<'data>) -> impl Iterator<Item = &'elf Section<'data>> {

@@ -12,10 +12,12 @@ mod deflate;
 mod form;
 mod link;
 mod load;
+mod names;
 mod origin;
 mod restore;
 mod strings;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::thread;
 
@@ -27,6 +29,7 @@ pub use link::{checksum, link};
 pub use load::{Check, LoadIdentity, Masked, SegmentIdentity, compare};
 pub use restore::{Restored, Unrestorable, restore};
 
+use names::SectionNames;
 use origin::Origin;
 
 use crate::elf::{Elf, Section, SectionId, SectionTable};
@@ -109,13 +112,22 @@ pub fn layout<'data>(
         segments_at = layout.push(Piece::Copied(elf.bytes(range)), Holds::Headers);
     };
     let mut headers: Vec<SectionHeader> = elf.sections().iter().map(Section::header).collect();
-    let mut note_name = 0;
+    let mut names = SectionNames::of(elf);
+    for (section, header) in elf.sections().iter().zip(&mut headers) {
+        if recoded.contains_key(&section.id)
+            && let Cow::Owned(name) = section.debug_name()
+        {
+            header.sh_name = names.add(&name);
+        }
+    }
+    let note_name = plan.note.as_ref().map_or(0, |_| names.add(NewNote::NAME));
+    contents.extend(names.finish());
     let mut waiting = Vec::new();
     for (section, header) in elf.sections().iter().zip(&mut headers) {
         if !in_debug(plan, section) {
             continue;
         }
-        let mut piece = match recoded.remove(&section.id) {
+        let piece = match recoded.remove(&section.id) {
             Some(new) => {
                 (header.sh_flags, header.sh_addralign) = (new.flags, new.align);
                 Piece::Made(new.bytes)
@@ -125,14 +137,6 @@ pub fn layout<'data>(
                 None => Piece::Copied(section.data),
             },
         };
-        if plan.note.is_some() && elf.header().section_names == Some(section.id) {
-            let names = match &piece {
-                Piece::Made(names) => names.as_slice(),
-                _ => section.data,
-            };
-            note_name = names.len() as u32 + 1;
-            piece = Piece::Made([names, b"\0", NewNote::NAME, b"\0"].concat());
-        }
         let fixed = Some(section.offset).filter(|_| in_first_page(section));
         let order = (fixed.is_none(), section.offset);
         waiting.push((order, section.id.index(), fixed, piece, Holds::Section(section.id)));

@@ -12,7 +12,7 @@ use object::write::elf::SectionHeader;
 
 use super::origin::{Moved, Origin};
 use crate::build_id::BuildId;
-use crate::elf::{Elf, Error, Section, SectionTable, overlaps};
+use crate::elf::{Elf, Error, Framing, Section, SectionTable, overlaps};
 use crate::identity::FIRST_PAGE;
 use crate::inspect;
 use crate::slim::{DebugLink, Holds, Layout, Piece};
@@ -148,7 +148,8 @@ fn parts<'data>(
             (header.sh_offset, header.sh_size, header.sh_addralign) = (*offset, *size, *align);
         }
         let same = |kept: &&Section<'data>| {
-            (kept.name, kept.address) == (section.name, section.address) && section.id.0 != 0
+            (kept.debug_name(), kept.address) == (section.debug_name(), section.address)
+                && section.id.0 != 0
         };
         // A note that was put somewhere for a build-id is elsewhere in that order, and the debug file has all notes.
         let passed = |kept: &&Section<'data>| {
@@ -160,7 +161,8 @@ fn parts<'data>(
             header.sh_offset = kept.offset;
         }
         let data = if section.has_contents() {
-            Some(contents(debug, section, &header)?)
+            let gnu = was_gnu_compressed(debug, section, header.sh_name);
+            Some(contents(debug, section, &header, gnu)?)
         } else if let Some(kept) = kept {
             header.sh_type = kept.kind;
             kept.has_contents().then_some(Cow::Borrowed(kept.data))
@@ -169,10 +171,14 @@ fn parts<'data>(
         } else {
             None
         };
-        let as_it_was = data.as_ref().is_none_or(|data| data.len() as u64 == header.sh_size)
+        // Behind the names of the input's sections may be some of the debug file's own.
+        let is_names = debug.header().section_names == Some(section.id);
+        let len = data.as_ref().map_or(header.sh_size, |data| data.len() as u64);
+        let as_it_was = (len == header.sh_size || is_names && len > header.sh_size)
             && (!was_compressed(&header) || section.is_compressed());
         if !as_it_was {
             // It stays as the debug file has it.
+            header.sh_name = section.name_offset;
             (header.sh_flags, header.sh_addralign) = (section.flags, section.align);
         }
         parts.push(Part { header, data, as_it_was });
@@ -180,13 +186,27 @@ fn parts<'data>(
     Ok(parts)
 }
 
-/// The contents of a section of the debug file, decompressed where the input had them so.
+/// The contents of a section of the debug file, decompressed or in GNU's form where the input had them so.
 fn contents<'data>(
     debug: &Elf<'data>,
     section: &Section<'data>,
     original: &SectionHeader,
+    gnu: bool,
 ) -> Result<Cow<'data, [u8]>, Error> {
-    if was_compressed(original) { Ok(Cow::Borrowed(section.data)) } else { debug.contents(section) }
+    if was_compressed(original) {
+        return Ok(Cow::Borrowed(section.data));
+    }
+    match debug.compressed(section)?.filter(|_| gnu) {
+        Some(now) => Ok(Cow::Owned([&Framing::gnu_header(now.size), now.stream].concat())),
+        None => debug.contents(section),
+    }
+}
+
+/// Whether a section of the debug file was compressed in GNU's form in the input: it had a name of its own for that.
+fn was_gnu_compressed(debug: &Elf<'_>, section: &Section<'_>, original_name: u32) -> bool {
+    let rest = section.name.strip_prefix(b".debug_");
+    let name = rest.map(|rest| [b".zdebug_", rest].concat());
+    name.is_some() && name.as_deref() == debug.section_name_at(original_name)
 }
 
 fn was_compressed(original: &SectionHeader) -> bool {
@@ -208,6 +228,7 @@ fn as_it_was<'data>(
     for part in parts {
         encoder.section_header(&mut headers, &part.header);
         let Some(data) = part.data else { continue };
+        let data = first(data, part.header.sh_size);
         let offset = part.header.sh_offset;
         let range = offset..offset.saturating_add(data.len() as u64);
         // What is loaded is where it was.
@@ -348,6 +369,18 @@ fn anew<'data>(
     }
     layout.set_header(slim.header_with(table));
     Ok(layout)
+}
+
+/// As many bytes of it as the input had.
+fn first(data: Cow<'_, [u8]>, size: u64) -> Cow<'_, [u8]> {
+    let size = usize::try_from(size).map_or(data.len(), |size| size.min(data.len()));
+    match data {
+        Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(..size).unwrap_or(bytes)),
+        Cow::Owned(mut bytes) => {
+            bytes.truncate(size);
+            Cow::Owned(bytes)
+        }
+    }
 }
 
 fn piece(data: Cow<'_, [u8]>) -> Piece<'_> {

@@ -9,9 +9,11 @@ use object::{Endianness, pod};
 
 use super::{Class, Elf, Error, Section};
 
-/// A compressed section's header (gABI, "Section Compression") and what follows it.
+/// What a compressed section says of itself, and what follows that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compressed<'data> {
+    /// How it says so.
+    pub framing: Framing,
     /// `ch_type`
     pub kind: elf::CompressionType,
     /// `ch_size`: the size before compression in bytes.
@@ -20,6 +22,26 @@ pub struct Compressed<'data> {
     pub align: u64,
     /// The compressed stream.
     pub stream: &'data [u8],
+}
+
+/// How a compressed section says that it is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// By SHF_COMPRESSED and a header (gABI, "Section Compression").
+    Standard,
+    /// By its name `.zdebug_*`, the letters `ZLIB` and 8 bytes of the size, the highest first: how GNU tools wrote it before
+    /// there was a standard (`-gz=zlib-gnu`).
+    Gnu,
+}
+
+impl Framing {
+    /// What begins the contents of a section of GNU's form.
+    pub(super) const GNU_MARK: &'static [u8] = b"ZLIB";
+
+    /// The header of GNU's form for a section of so many bytes.
+    pub fn gnu_header(size: u64) -> Vec<u8> {
+        [Self::GNU_MARK, &size.to_be_bytes()].concat()
+    }
 }
 
 /// A stream cannot blow up further than this once it is large: deflate's own limit is 1032 to 1, and what zstd can do
@@ -31,11 +53,11 @@ const SMALL: u64 = 64 << 20;
 impl<'data> Elf<'data> {
     /// The compression header of a section, checked; `None` where the section is not compressed.
     pub fn compressed(&self, section: &Section<'data>) -> Result<Option<Compressed<'data>>, Error> {
-        if !section.is_compressed() || !section.has_contents() {
-            return Ok(None);
-        }
         let endian = self.header.endian;
         let compressed = match self.header.class {
+            _ if !section.has_contents() => return Ok(None),
+            _ if section.is_gnu_compressed() => read_gnu(section)?,
+            _ if !section.is_compressed() => return Ok(None),
             Class::Elf32 => read::<CompressionHeader32<Endianness>>(section, endian)?,
             Class::Elf64 => read::<CompressionHeader64<Endianness>>(section, endian)?,
         };
@@ -67,9 +89,24 @@ fn read<'data, H: CompressionHeader<Endian = Endianness>>(
     let (header, stream) = pod::from_bytes::<H>(section.data)
         .map_err(|()| invalid(section, "the section is too short for one"))?;
     Ok(Compressed {
+        framing: Framing::Standard,
         kind: header.ch_type(endian),
         size: header.ch_size(endian).into(),
         align: header.ch_addralign(endian).into(),
+        stream,
+    })
+}
+
+fn read_gnu<'data>(section: &Section<'data>) -> Result<Compressed<'data>, Error> {
+    let rest = section.data.strip_prefix(Framing::GNU_MARK);
+    let (size, stream) = rest
+        .and_then(|rest| rest.split_first_chunk())
+        .ok_or(invalid(section, "the section is too short for one"))?;
+    Ok(Compressed {
+        framing: Framing::Gnu,
+        kind: elf::ELFCOMPRESS_ZLIB,
+        size: u64::from_be_bytes(*size),
+        align: section.align,
         stream,
     })
 }

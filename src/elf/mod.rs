@@ -23,7 +23,7 @@ use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, ReadRef, pod};
 
-pub use contents::Compressed;
+pub use contents::{Compressed, Framing};
 pub use encode::SectionTable;
 pub use error::Error;
 pub use map::{ByteMap, Owner, Span};
@@ -146,6 +146,17 @@ impl<'data> Elf<'data> {
     /// The first section of a name.
     pub fn section_named(&self, name: &[u8]) -> Option<&Section<'data>> {
         self.sections.iter().find(|section| section.name == name)
+    }
+
+    /// The name at an offset in the table of section names.
+    pub fn section_name_at(&self, offset: u32) -> Option<&'data [u8]> {
+        let names = self.header.section_names.and_then(|id| self.section(id))?;
+        symbol::name_at(names.data, offset)
+    }
+
+    /// The first section that debuggers take for the one of this name (see [`Section::debug_name`]).
+    pub fn debug_section(&self, name: &[u8]) -> Option<&Section<'data>> {
+        self.sections.iter().find(|section| section.debug_name() == name)
     }
 
     /// Bytes of the file; empty where the range is not inside it.

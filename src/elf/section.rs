@@ -1,10 +1,16 @@
 //! Sections: headers in native form, and what a section is for.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use object::elf;
 use object::write::elf::SectionHeader;
+
+use super::Framing;
+
+/// What names begin with of sections that GNU tools compressed before there was a standard.
+const GNU_PREFIX: &[u8] = b".zdebug_";
 
 /// An index in the section header table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +88,22 @@ impl<'data> Section<'data> {
         self.flags.0 & elf::SHF_COMPRESSED.0 != 0
     }
 
+    /// Whether it is compressed as GNU tools did it before there was a standard (see [`Framing::Gnu`]). A section of such
+    /// a name that does not begin so is plain.
+    pub fn is_gnu_compressed(&self) -> bool {
+        !self.is_loaded()
+            && self.name.starts_with(GNU_PREFIX)
+            && self.data.starts_with(Framing::GNU_MARK)
+    }
+
+    /// The name under which a debugger knows it: `.debug_info` for what stands in `.zdebug_info`.
+    pub fn debug_name(&self) -> Cow<'data, [u8]> {
+        match self.name.strip_prefix(GNU_PREFIX) {
+            Some(rest) if self.is_gnu_compressed() => Cow::Owned([b".debug_", rest].concat()),
+            _ => Cow::Borrowed(self.name),
+        }
+    }
+
     /// Whether `sh_info` is the index of a section (gABI, "sh_link and sh_info Interpretation").
     pub fn info_is_section(&self) -> bool {
         self.flags.0 & elf::SHF_INFO_LINK.0 != 0
@@ -120,6 +142,11 @@ impl<'data> Section<'data> {
     /// The name for people.
     pub fn display_name(&self) -> String {
         String::from_utf8_lossy(self.name).into_owned()
+    }
+
+    /// The name in a debug file, for people.
+    pub fn display_debug_name(&self) -> String {
+        String::from_utf8_lossy(&self.debug_name()).into_owned()
     }
 }
 

@@ -32,10 +32,8 @@ pub fn go_build(elf: &Elf<'_>) -> Option<go::BuildInfo> {
 
 /// Whether there is DWARF in the file: contents, not headers alone.
 pub fn has_debug_info(elf: &Elf<'_>) -> bool {
-    let named = |name: &[u8]| matches!(name, b".debug_info" | b".zdebug_info" | b".debug_line");
-    elf.sections()
-        .iter()
-        .any(|section| section.has_contents() && !section.is_loaded() && named(section.name))
+    let found = [b".debug_info", b".debug_line"].map(|name| elf.debug_section(name));
+    found.into_iter().flatten().any(|section| section.has_contents() && !section.is_loaded())
 }
 
 /// The SHA-256 over the bytes under the segments, in the order of the program headers, with the fields of the

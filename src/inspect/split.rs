@@ -9,14 +9,14 @@ use crate::elf::{Elf, Error};
 /// for DWARF 4). Units behind one that cannot be read are not counted.
 pub fn split_units(elf: &Elf<'_>) -> Result<usize, Error> {
     // A unit that was split names addresses by their index there.
-    if elf.section_named(b".debug_addr").is_none() {
+    if elf.debug_section(b".debug_addr").is_none() {
         return Ok(0);
     }
     let endian = match elf.header().endian {
         Endianness::Little => RunTimeEndian::Little,
         Endianness::Big => RunTimeEndian::Big,
     };
-    let contents = |name: &[u8]| match elf.section_named(name) {
+    let contents = |name: &[u8]| match elf.debug_section(name) {
         Some(section) => elf.contents(section),
         None => Ok(Default::default()),
     };

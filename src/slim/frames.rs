@@ -19,7 +19,7 @@ type Reader<'a> = EndianSlice<'a, RunTimeEndian>;
 ///
 /// Frame information that cannot be read covers nothing, and is no error: nothing depends on it here.
 pub(super) fn unwinds_alone(elf: &Elf<'_>) -> Result<Option<SectionId>, Error> {
-    let Some(section) = elf.section_named(b".debug_frame").filter(|section| !section.is_loaded())
+    let Some(section) = elf.debug_section(b".debug_frame").filter(|section| !section.is_loaded())
     else {
         return Ok(None);
     };

@@ -61,6 +61,8 @@ const RULES: &[Rule] = &[
         applies: |s, c| c.unwinds_alone == Some(s.id),
         fate: Fate::Both,
     },
+    // The same, but the debug file has it in the form, and under the name, of today.
+    Rule { name: "gnu-compressed", applies: |s, _| s.is_gnu_compressed(), fate: Fate::Debug },
     Rule { name: "debug", applies: |s, _| s.is_debug(), fate: Fate::Debug },
     Rule { name: "relocations", applies: |s, c| c.relocates_leaving(s), fate: Fate::Debug },
     Rule { name: "group", applies: |s, c| c.is_deserted(s), fate: Fate::Debug },

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use object::elf;
+use object::{Endianness, elf};
 use xpost::debug::Compression;
 use xpost::elf::Elf;
 use xpost::slim::Options;
 
 use crate::support::corpus;
 use crate::support::elf::Builder;
-use crate::support::law::{Halves, hold, split, symbols};
+use crate::support::law::{Halves, hold, split, symbols, try_split};
 use crate::support::tools;
 use crate::support::xpost::{Xpost, xpost};
 
@@ -77,6 +77,102 @@ fn what_is_compressed_already_is_copied_unless_a_level_or_another_form_is_asked_
         let other = after(&["--compress-debug-sections=zstd"]);
         assert!(other.0 == zstd || binary == "c-compressed" && other == before, "{binary}");
         assert_eq!(after(&["--compress-debug-sections=none"]).0, none, "{binary}");
+    }
+}
+
+/// What readelf reads in the debug sections of a file, under the names of today.
+fn dwarf(xpost: &Xpost, file: &str) -> String {
+    let mut readelf = tools::tool("readelf", xpost.home());
+    let said = tools::stdout(readelf.arg("--debug-dump=info,line,str").arg(xpost.path(file)));
+    said.replace(".zdebug_", ".debug_")
+}
+
+#[test]
+fn what_gnu_tools_compressed_before_there_was_a_standard_has_the_form_and_names_of_today() {
+    let old = fs::read(corpus::path("c-zdebug")).unwrap();
+    let old = Elf::parse(&old).unwrap();
+    let names = old.sections().iter().filter(|section| section.name.starts_with(b".zdebug_"));
+    let names: Vec<_> = names.map(|section| section.display_debug_name()).collect();
+    assert!(names.contains(&".debug_info".to_owned()), "{names:?}");
+    for (form, kind) in [("zlib", 1), ("zstd", 1), ("none", 0)] {
+        // zstd is not smaller here, and the smaller form wins.
+        let (xpost, debug) =
+            debug_of("c-zdebug", &[&format!("--compress-debug-sections={form}"), "-g"]);
+        let elf = Elf::parse(&debug).unwrap();
+        assert!(names.iter().all(|name| elf.section_named(name.as_bytes()).is_some()), "{form}");
+        assert_eq!(info(&debug).0, kind, "{form}");
+        assert!(dwarf(&xpost, "slim.debug") == dwarf(&xpost, "app"), "{form}");
+        assert!(elf.sections().iter().all(|section| !section.name.starts_with(b".zdebug_")));
+        let list = tools::stdout(
+            tools::tool("gdb", xpost.home())
+                .args(["-q", "-nx", "-batch", "-ex", "info line main"])
+                .arg(xpost.path("slim")),
+        );
+        assert!(list.contains("of \"tally.c\""), "{form}: {list}");
+        xpost.run(["verify", "--load-identity", "slim", "slim.debug", "app"]).succeeds();
+    }
+    let xpost = xpost();
+    fs::copy(corpus::path("c-zdebug"), xpost.path("app")).unwrap();
+    let text = xpost.run(["slim", "--explain", "-o", "slim", "app"]).succeeds().stdout;
+    let rule = text.lines().find(|line| line.contains(".zdebug_info")).unwrap();
+    assert!(rule.contains("debug") && rule.contains("gnu-compressed"), "{rule}");
+    // One that stays as well is what it was, and the debug file's is of today.
+    xpost.run(["slim", "--keep-section", ".zdebug_info", "-o", "slim", "app"]).succeeds();
+    assert!(Elf::parse(&xpost.read("slim")).unwrap().section_named(b".zdebug_info").is_some());
+    xpost.run(["verify", "--load-identity", "slim", "slim.debug", "app"]).succeeds();
+}
+
+#[test]
+fn gnu_headers_are_read_in_every_class_and_byte_order_and_none_is_believed() {
+    let text = b"debug information ".repeat(40);
+    let mut deflater = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+    let mut stream = vec![0; deflater.zlib_compress_bound(text.len())];
+    let len = deflater.zlib_compress(&text, &mut stream).unwrap();
+    stream.truncate(len);
+    let contents =
+        |size: usize, stream: &[u8]| [b"ZLIB", &(size as u64).to_be_bytes()[..], stream].concat();
+    for (is_64, endian, machine) in [
+        (true, Endianness::Little, elf::EM_X86_64),
+        (false, Endianness::Little, elf::EM_386),
+        (true, Endianness::Big, elf::EM_S390),
+        (false, Endianness::Big, elf::EM_MIPS),
+    ] {
+        let build = |bytes: Vec<u8>| {
+            let mut builder = Builder::usual_for(is_64, endian, machine);
+            let section = builder.change(".debug_info");
+            (section.name, section.bytes) = (".zdebug_info".to_owned(), bytes);
+            builder.build()
+        };
+        let read =
+            |bytes: Vec<u8>| try_split(&build(bytes), &Options::default(), Default::default());
+        let input = build(contents(text.len(), &stream));
+        for compression in [Compression::Zlib, Compression::Zstd, Compression::None] {
+            let halves = split(&input, &Options::default(), compression);
+            let debug = halves.debug.unwrap();
+            let (slim, debug) = (Elf::parse(&halves.slim).unwrap(), Elf::parse(&debug).unwrap());
+            let section = debug.section_named(b".debug_info").unwrap();
+            assert!(debug.contents(section).unwrap() == text, "{compression:?}");
+            let restored = xpost::debug::restore(&slim, &debug).unwrap();
+            assert!(!restored.exact || restored.layout.to_vec() == input, "{compression:?}");
+        }
+        let mut damaged = stream.clone();
+        damaged[9] ^= 0xff;
+        for (lie, said) in [
+            (contents(text.len() + 1, &stream), "another length"),
+            (contents(text.len() - 1, &stream), "another length"),
+            (contents(1 << 40, &stream), "not believable"),
+            (contents(usize::MAX, &stream), "not believable"),
+            (contents(text.len(), &stream[..20]), "damaged"),
+            (contents(text.len(), &damaged), "damaged"),
+            (b"ZLIB\0\0".to_vec(), "too short"),
+        ] {
+            let error = read(lie).err().unwrap().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        // The name alone says nothing.
+        let debug = read(text.clone()).unwrap().debug.unwrap();
+        let plain = Elf::parse(&debug).unwrap();
+        assert!(plain.section_named(b".zdebug_info").unwrap().data == text);
     }
 }
 

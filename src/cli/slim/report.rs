@@ -15,7 +15,10 @@ use crate::elf::Section;
 use crate::inspect::{self, Platform};
 use crate::slim::{Decision, Fate, Holds, Layout};
 
-impl Input<'_> {
+/// The name that a file has for a section of the input.
+type Naming<'data> = fn(&Section<'data>) -> String;
+
+impl<'data> Input<'data> {
     /// What happened, for people.
     pub(super) fn text_of(&self, job: &Job) -> String {
         let mut text = String::new();
@@ -95,9 +98,9 @@ impl Input<'_> {
             choice.total - choice.kept.len() as u64,
             choice.total
         );
-        self.table(text, "the slim file holds", &self.split.slim);
+        self.table(text, "the slim file holds", &self.split.slim, Section::display_name);
         if let Some(debug) = self.new_debug() {
-            self.table(text, "the debug file holds", debug);
+            self.table(text, "the debug file holds", debug, Section::display_debug_name);
         }
     }
 
@@ -110,26 +113,24 @@ impl Input<'_> {
     }
 
     /// Where the bytes of a file come from, up to its length.
-    fn table(&self, text: &mut String, title: &str, layout: &Layout<'_>) {
+    fn table(&self, text: &mut String, title: &str, layout: &Layout<'_>, name: Naming<'data>) {
         let _ = writeln!(text, "  {title:<35} {:>12}", "bytes");
         for (holds, size) in layout.sizes() {
-            let _ = writeln!(text, "  {:<35} {size:>12}", ui::safe(&self.held(holds)));
+            let _ = writeln!(text, "  {:<35} {size:>12}", ui::safe(&self.held(holds, name)));
         }
         let _ = writeln!(text, "  {:<35} {:>12}", "in all", layout.len());
     }
 
-    fn sizes(&self, layout: &Layout<'_>) -> Value {
+    fn sizes(&self, layout: &Layout<'_>, name: Naming<'data>) -> Value {
         let rows = layout.sizes().into_iter();
-        rows.map(|(holds, size)| json!({ "holds": self.held(holds), "size": size })).collect()
+        rows.map(|(holds, size)| json!({ "holds": self.held(holds, name), "size": size })).collect()
     }
 
-    fn held(&self, holds: Holds) -> String {
+    fn held(&self, holds: Holds, name: Naming<'data>) -> String {
         match holds {
             Holds::Headers => "headers".to_owned(),
             Holds::Loaded => "loaded bytes, where they were".to_owned(),
-            Holds::Section(id) => {
-                self.elf.section(id).map(Section::display_name).unwrap_or_default()
-            }
+            Holds::Section(id) => self.elf.section(id).map(name).unwrap_or_default(),
             Holds::BuildId => ".note.gnu.build-id".to_owned(),
             Holds::DebugLink => ".gnu_debuglink".to_owned(),
             Holds::SectionHeaders => "section headers".to_owned(),
@@ -171,8 +172,8 @@ impl Input<'_> {
                 "sections": self.leaving().count(),
                 "symbols": choice.total - choice.kept.len() as u64,
             },
-            "sizes": self.sizes(&self.split.slim),
-            "debugSizes": self.new_debug().map(|debug| self.sizes(debug)),
+            "sizes": self.sizes(&self.split.slim, Section::display_name),
+            "debugSizes": self.new_debug().map(|debug| self.sizes(debug, Section::display_debug_name)),
             "warnings": self.warnings,
         });
         if job.explain
