@@ -26,6 +26,8 @@ pub mod debug;
 
 pub mod archive;
 
+pub mod tar;
+
 pub mod release;
 
 pub mod sbom;

@@ -111,7 +111,7 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
         (Error::SamePlatform { .. }, _) => {
             failure.hint("publish them under two references, each from a release directory of its own (--release-dir)")
         }
-        (Error::OccupiedDirectory { .. }, _) => failure.hint("name a directory that is empty or new"),
+        (Error::OtherContents { .. }, _) => failure.hint("name one that is empty or new"),
         (Error::NoTag { .. }, _) => failure.hint("add a tag (:v1) or a digest (@sha256:…)"),
         (_, Exit::Authentication) => failure.hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),
         (_, Exit::Network) => failure.hint("this may pass: try again"),

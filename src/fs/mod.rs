@@ -202,6 +202,7 @@ pub enum Mode {
 /// A file that appears under its name only when [`AtomicFile::commit`] is called.
 ///
 /// Dropped without a commit, it leaves nothing behind.
+#[derive(Debug)]
 pub struct AtomicFile {
     target: PathBuf,
     temporary: PathBuf,

@@ -69,6 +69,7 @@ pub fn copy(
         }
         None => to.put_untagged(&root)?,
     }
+    to.finish()?;
     Ok(copied)
 }
 

@@ -94,27 +94,27 @@ pub enum Error {
         /// Of the release.
         ours: Digest,
     },
-    /// A directory that is something else than an OCI layout.
-    #[error("{} is no OCI layout: {reason}", directory.display())]
+    /// A directory or a file that is something else than an OCI layout.
+    #[error("{place} is no OCI layout: {reason}")]
     NoLayout {
-        /// The directory.
-        directory: PathBuf,
+        /// How people call it.
+        place: String,
         /// How it shows.
         reason: String,
     },
-    /// A directory that holds other things, where a layout was to be made.
-    #[error("{} is not empty and no OCI layout: nothing was written there", directory.display())]
-    OccupiedDirectory {
-        /// The directory.
-        directory: PathBuf,
+    /// A directory or a file that holds other things, where a layout was to be made.
+    #[error("{} holds other things than an OCI layout: nothing was written there", path.display())]
+    OtherContents {
+        /// The directory or file.
+        path: PathBuf,
     },
-    /// Something that is planned and not built.
-    #[error("{what} is not supported yet: {instead}")]
-    NotYet {
-        /// What it would be.
-        what: &'static str,
-        /// What works today.
-        instead: &'static str,
+    /// A registry, where no network may be used.
+    #[error("{place} is a registry, and {reason}")]
+    NoNetwork {
+        /// The repository.
+        place: String,
+        /// Why there is no network.
+        reason: &'static str,
     },
     /// A reference that does not say enough.
     #[error("{reference} names neither a tag nor a digest")]
@@ -234,16 +234,16 @@ impl Error {
                 _ if matches!(source, crate::http::Error::TooLarge { .. }) => Kind::Damaged,
                 _ => Kind::Other,
             },
-            Self::File(_) | Self::Stream { .. } | Self::NotListed { .. } | Self::NotYet { .. } => {
-                Kind::Other
-            }
+            Self::File(_) | Self::Stream { .. } | Self::NotListed { .. } => Kind::Other,
             Self::Unauthorized { .. } | Self::Credentials { .. } => Kind::Authentication,
             Self::NotFound { .. } | Self::NoPlatform { .. } => Kind::NotFound,
             Self::Occupied { .. }
             | Self::SamePlatform { .. }
             | Self::OtherDigest { .. }
-            | Self::OccupiedDirectory { .. } => Kind::Refused,
-            Self::NoTag { .. } | Self::SeveralReleases { .. } => Kind::Usage,
+            | Self::OtherContents { .. } => Kind::Refused,
+            Self::NoTag { .. } | Self::SeveralReleases { .. } | Self::NoNetwork { .. } => {
+                Kind::Usage
+            }
             Self::NoLayout { .. }
             | Self::WrongDigest { .. }
             | Self::WrongSize { .. }

@@ -5,16 +5,18 @@
 //! whole; [`pull`] reads it back and believes nothing; [`copy()`] carries it from store to store. What is stored how is
 //! a format that others read: `ARCHITECTURE.md` says it exactly, and tests hold it there.
 
+mod archive;
 mod artifact;
 #[cfg(feature = "net")]
 pub mod auth;
 mod copy;
 #[cfg(feature = "net")]
 pub mod credentials;
-mod dir;
+mod directory;
 mod error;
 mod fallback;
 pub mod host;
+mod layout;
 pub mod manifest;
 mod memory;
 pub mod names;
@@ -30,9 +32,9 @@ mod verify;
 
 pub use artifact::{Artifact, Blob, PlatformNode, ReferrerNode, Role, Source};
 pub use copy::{Copied, copy};
-pub use dir::Layout;
 pub use error::{Error, Kind};
 pub use host::Host;
+pub use layout::Layout;
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
 pub use memory::MemoryStore;
 pub use push::{
@@ -61,8 +63,8 @@ pub struct Connection {
 /// The store that a reference is about. A layout that is to be written to is made with the first thing that is put there.
 ///
 /// # Errors
-/// [`Error::NotFound`] and [`Error::NoLayout`] where a layout should be read; [`Error::OccupiedDirectory`] where one
-/// cannot be made; [`Error::NotYet`] for what is planned. A registry is not asked yet.
+/// [`Error::NotFound`] and [`Error::NoLayout`] where a layout should be read; [`Error::OtherContents`] where one
+/// cannot be made; [`Error::NoNetwork`] for a registry where there is none. A registry is not asked yet.
 pub fn open(
     location: &Location,
     access: Access,
@@ -71,10 +73,8 @@ pub fn open(
     match (location, access) {
         (Location::Layout(directory), Access::Read) => Ok(Box::new(Layout::open(directory)?)),
         (Location::Layout(directory), Access::Write) => Ok(Box::new(Layout::create(directory)?)),
-        (Location::Archive(_), _) => Err(Error::NotYet {
-            what: "an archive (oci-archive:)",
-            instead: "use oci:DIR, and tar",
-        }),
+        (Location::Archive(file), Access::Read) => Ok(Box::new(Layout::open_archive(file)?)),
+        (Location::Archive(file), Access::Write) => Ok(Box::new(Layout::create_archive(file)?)),
         #[cfg(feature = "net")]
         (Location::Registry(repository), access) => {
             let Connection { plain, login, http } = connection.clone();
@@ -83,9 +83,9 @@ pub fn open(
         #[cfg(not(feature = "net"))]
         (Location::Registry(_), _) => {
             let Connection {} = connection;
-            Err(Error::NotYet {
-                what: "a registry, in an xpost that was built without the feature `net`,",
-                instead: "use oci:DIR",
+            Err(Error::NoNetwork {
+                place: location.to_string(),
+                reason: "this xpost was built without the feature `net`",
             })
         }
     }

@@ -249,6 +249,7 @@ pub fn push(
         }
         None => store.put_untagged(&artifact.index)?,
     }
+    store.finish()?;
     Ok(receipt)
 }
 
@@ -329,6 +330,12 @@ pub(super) fn ensure_listed(
     if entries.is_empty() {
         return Ok(None);
     }
+    // In one order, whichever way a source lists them: a copy of a layout is the same layout.
+    let mut entries = entries.to_vec();
+    entries.sort_by(|one, other| {
+        (&one.artifact_type, one.digest.hex()).cmp(&(&other.artifact_type, other.digest.hex()))
+    });
+    let entries = entries.as_slice();
     let (mut written, mut missing) = (None, 0);
     for _ in 0..MAX_ROUNDS {
         written = store.list(subject, entries)?.or(written);

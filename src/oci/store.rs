@@ -66,6 +66,11 @@ pub trait Store {
     /// Gives the tag that was written for it.
     fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error>;
 
+    /// Makes everything that was put last, in stores that are written as a whole.
+    fn finish(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The one release there is, for a reference that names none; only layouts can look.
     fn only_release(&self) -> Result<Node, Error> {
         Err(Error::NoTag { reference: self.name() })

@@ -12,6 +12,7 @@
 )]
 
 mod action;
+mod archives;
 mod build_id;
 mod environment;
 mod foreign;

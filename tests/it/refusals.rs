@@ -434,7 +434,7 @@ fn a_directory_that_is_no_layout_is_left_alone() {
     let at = release::small();
     at.put("home/letter.txt", "dear");
     let said =
-        ["home is not empty and no OCI layout", "hint: name a directory that is empty or new"];
+        ["home holds other things than an OCI layout", "hint: name one that is empty or new"];
     refused(&at, &["push", "oci:home:v1"], 3, &said);
     refused(&at, &["pull", "oci:home:v1"], 8, &["home is no OCI layout", "oci-layout"]);
     refused(&at, &["verify", "oci:home:v1", "--key", "release.pub"], 8, &["home is no OCI layout"]);
@@ -443,8 +443,8 @@ fn a_directory_that_is_no_layout_is_left_alone() {
     refused(&at, &["push", "oci:old:v1"], 8, &["states no version 1"]);
     at.put("bad/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
     at.put("bad/index.json", "{]");
-    refused(&at, &["push", "oci:bad:v1"], 8, &["index.json is malformed"]);
-    refused(&at, &["pull", "oci:bad:v1"], 8, &["index.json is malformed"]);
+    refused(&at, &["push", "oci:bad:v1"], 8, &["index.json in oci:bad is malformed"]);
+    refused(&at, &["pull", "oci:bad:v1"], 8, &["index.json in oci:bad is malformed"]);
 }
 
 #[test]

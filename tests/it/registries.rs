@@ -152,15 +152,6 @@ fn a_reference_that_says_too_little_is_a_usage_error() {
 }
 
 #[test]
-fn an_archive_is_refused_in_clear_words() {
-    let at = release::small();
-    let ran = at.run(["push", "oci-archive:out.tar:v1"]);
-    assert_ne!(ran.exit, 0, "{ran:?}");
-    assert!(ran.stderr.contains("(oci-archive:) is not supported yet"), "{ran:?}");
-    assert!(!at.path("out.tar").exists());
-}
-
-#[test]
 fn two_programs_with_one_build_id_are_noticed_and_told_apart() {
     let at = xpost();
     let mut bytes = std::fs::read(corpus::path("c-musl")).unwrap();

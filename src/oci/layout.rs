@@ -1,115 +1,139 @@
-//! A store in a directory: the OCI image layout (OCI image-spec, "Image Layout").
+//! The OCI image layout as a store (OCI image-spec, "Image Layout"), whether its files lie in a directory or in a tar file.
 //!
 //! Blobs and manifests lie under `blobs/sha256`, `index.json` names what has a tag. It is written whole or not at
-//! all, and what others wrote into it stays. A directory that holds anything else is never written to.
+//! all, and what others wrote into it stays. What holds anything else than a layout is never written to.
 
+use std::fmt;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::archive::Archive;
+use super::directory::Directory;
 use super::manifest::{Descriptor, Document, MAX_MANIFEST, Node, annotation, media};
 use super::reference::Tag;
 use super::store::{Opener, Store, Verified, check_size, checked};
 use super::{Error, fallback};
 use crate::digest::Digest;
-use crate::fs::{self, AtomicFile, Mode};
 
-/// A layout directory.
-#[derive(Debug, Clone)]
-pub struct Layout {
-    directory: PathBuf,
+/// The contents of a file, and their length.
+pub(super) type Contents<'a> = (Box<dyn Read + 'a>, u64);
+
+/// Where the files of a layout lie. Names are `oci-layout`, `index.json` and those that [`blob_path`] makes.
+pub(super) trait Files: fmt::Debug {
+    /// How people call it: `oci:release`, `oci-archive:release.tar`.
+    fn name(&self) -> String;
+
+    /// A file; nothing where it is not there.
+    fn open(&self, name: &str) -> Result<Option<Contents<'_>>, Error>;
+
+    /// Makes a file or replaces it: whole, or not at all.
+    fn write(&self, name: &str, from: &mut dyn Read) -> Result<(), Error>;
+
+    /// Makes what was written last.
+    fn finish(&self) -> Result<(), Error>;
 }
 
-/// The contents of the file `oci-layout`.
-const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// A layout.
+#[derive(Debug)]
+pub struct Layout {
+    files: Box<dyn Files>,
+}
+
+/// The file that says that the others are a layout.
+pub(super) const MARKER: &str = "oci-layout";
+/// Its contents.
+const VERSION: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The file that says what there is.
+pub(super) const INDEX: &str = "index.json";
+
+/// Where a blob or a manifest lies.
+pub(super) fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
 
 impl Layout {
-    /// A layout to read from.
+    /// A layout in a directory, to read from.
     ///
     /// # Errors
     /// [`Error::NotFound`] where nothing is, [`Error::NoLayout`] where something else is.
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        if !fs::exists(directory) {
-            let place = directory.display().to_string();
-            return Err(Error::NotFound {
-                what: "layout: the directory does not exist".to_owned(),
-                place,
-            });
-        }
-        let layout = Self { directory: directory.to_owned() };
-        layout.check_marker()?;
-        Ok(layout)
+        Self::marked(Directory::open(directory)?)
     }
 
-    /// A layout to write to, which is made with the first thing that is put into it.
+    /// A layout in a directory, to write to; it is made with the first thing that is put into it.
     ///
     /// # Errors
-    /// [`Error::OccupiedDirectory`] where the directory holds anything that is no layout.
+    /// [`Error::OtherContents`] where the directory holds anything that is no layout.
     pub fn create(directory: &Path) -> Result<Self, Error> {
-        let layout = Self { directory: directory.to_owned() };
-        if fs::exists(&layout.marker()) {
-            layout.check_marker()?;
-        } else if fs::exists(directory) {
-            if !fs::is_dir(directory) {
-                return Err(layout.no_layout("it is not a directory"));
-            }
-            if !fs::list(directory)?.is_empty() {
-                return Err(Error::OccupiedDirectory { directory: directory.to_owned() });
-            }
-        }
-        Ok(layout)
+        let files = Directory::create(directory)?;
+        if files.is_new() { Ok(Self { files: Box::new(files) }) } else { Self::marked(files) }
     }
 
-    fn marker(&self) -> PathBuf {
-        self.directory.join("oci-layout")
+    /// A layout in a tar file, to read from.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where nothing is, [`Error::NoLayout`] where something else is.
+    pub fn open_archive(file: &Path) -> Result<Self, Error> {
+        Self::marked(Archive::open(file)?)
     }
 
-    fn index(&self) -> PathBuf {
-        self.directory.join("index.json")
+    /// A layout in a tar file, to write to; it is made anew, with what was in it, by [`Store::finish`].
+    ///
+    /// # Errors
+    /// [`Error::OtherContents`] where the file holds anything that is no layout.
+    pub fn create_archive(file: &Path) -> Result<Self, Error> {
+        let files = Archive::create(file)?;
+        if files.is_new() { Ok(Self { files: Box::new(files) }) } else { Self::marked(files) }
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join("blobs").join("sha256").join(digest.hex())
-    }
-
-    fn no_layout(&self, reason: &str) -> Error {
-        Error::NoLayout { directory: self.directory.clone(), reason: reason.to_owned() }
-    }
-
-    fn check_marker(&self) -> Result<(), Error> {
-        let bytes = match fs::read_small(&self.marker(), MAX_MANIFEST) {
-            Err(error) if error.is_not_found() => {
-                return Err(self.no_layout("it has no file oci-layout"));
-            }
-            bytes => bytes?,
+    /// The layout of these files, if they say that they are one.
+    fn marked(files: impl Files + 'static) -> Result<Self, Error> {
+        let layout = Self { files: Box::new(files) };
+        let no_layout = |reason: &str| Error::NoLayout {
+            place: layout.files.name(),
+            reason: reason.to_owned(),
         };
+        let bytes = layout.small(MARKER)?.ok_or_else(|| no_layout("it has no file oci-layout"))?;
         let version = serde_json::from_slice::<Value>(&bytes).ok();
         let version = version.as_ref().and_then(|value| value.get("imageLayoutVersion")?.as_str());
         match version {
-            Some(version) if version.starts_with("1.") => Ok(()),
-            _ => Err(self.no_layout("its file oci-layout states no version 1")),
+            Some(version) if version.starts_with("1.") => Ok(layout),
+            _ => Err(no_layout("its file oci-layout states no version 1")),
         }
     }
 
-    /// The two files that make a directory a layout.
+    /// The contents of a file that is a document.
+    fn small(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let Some((file, size)) = self.files.open(name)? else { return Ok(None) };
+        let what = || format!("{name} in {}", self.files.name());
+        check_size(&what(), size, MAX_MANIFEST)?;
+        let mut bytes = Vec::new();
+        let read = file.take(MAX_MANIFEST).read_to_end(&mut bytes);
+        read.map_err(|error| Error::of_stream(error, || format!("read {}", what())))?;
+        Ok(Some(bytes))
+    }
+
+    /// The two files that make a layout.
     fn begin(&self) -> Result<(), Error> {
-        if !fs::exists(&self.marker()) {
-            fs::write(&self.index(), Mode::Data, &empty_index().to_string().into_bytes())?;
-            fs::write(&self.marker(), Mode::Data, MARKER)?;
+        if self.files.open(MARKER)?.is_none() {
+            self.files.write(INDEX, &mut empty_index().to_string().as_bytes())?;
+            self.files.write(MARKER, &mut &VERSION[..])?;
         }
         Ok(())
     }
 
+    fn malformed_index(&self, reason: impl ToString) -> Error {
+        Error::Malformed {
+            what: format!("{INDEX} in {}", self.files.name()),
+            reason: reason.to_string(),
+        }
+    }
+
     fn read_index(&self) -> Result<Value, Error> {
-        let bytes = match fs::read_small(&self.index(), MAX_MANIFEST) {
-            Err(error) if error.is_not_found() => return Ok(empty_index()),
-            bytes => bytes?,
-        };
-        serde_json::from_slice(&bytes).map_err(|error| Error::Malformed {
-            what: self.index().display().to_string(),
-            reason: error.to_string(),
-        })
+        let Some(bytes) = self.small(INDEX)? else { return Ok(empty_index()) };
+        serde_json::from_slice(&bytes).map_err(|error| self.malformed_index(error))
     }
 
     /// What `index.json` names, as far as it can be understood.
@@ -121,11 +145,9 @@ impl Layout {
     fn enter(&self, entry: &Descriptor) -> Result<(), Error> {
         self.begin()?;
         let mut index = self.read_index()?;
-        let malformed =
-            |reason: String| Error::Malformed { what: self.index().display().to_string(), reason };
-        let ours = serde_json::to_value(entry).map_err(|error| malformed(error.to_string()))?;
+        let ours = serde_json::to_value(entry).map_err(|error| self.malformed_index(error))?;
         let list = index.get_mut("manifests").and_then(Value::as_array_mut);
-        let list = list.ok_or_else(|| malformed("it has no list of manifests".to_owned()))?;
+        let list = list.ok_or_else(|| self.malformed_index("it has no list of manifests"))?;
         if list.contains(&ours) {
             return Ok(());
         }
@@ -137,20 +159,13 @@ impl Layout {
                 || ref_name(other).is_none() && same_digest)
         });
         list.push(ours);
-        let bytes = serde_json::to_vec(&index).map_err(|error| malformed(error.to_string()))?;
-        Ok(fs::write(&self.index(), Mode::Data, &bytes)?)
-    }
-
-    fn read_node(&self, digest: &Digest) -> Result<Option<Node>, Error> {
-        let path = self.path(digest);
-        let (mut file, size) = match fs::open(&path) {
-            Err(error) if error.is_not_found() => return Ok(None),
-            opened => opened?,
-        };
-        check_size(&path.display().to_string(), size, MAX_MANIFEST)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(fs::at("read", &path))?;
-        checked("", bytes, digest).map(Some)
+        // Always in one order, so that equal layouts are equal bytes.
+        list.sort_by_cached_key(|entry| {
+            let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default();
+            (ref_name(entry).map(str::to_owned), digest.to_owned())
+        });
+        let bytes = serde_json::to_vec(&index).map_err(|error| self.malformed_index(error))?;
+        self.files.write(INDEX, &mut bytes.as_slice())
     }
 }
 
@@ -176,7 +191,7 @@ fn entry_of(node: &Node, tag: Option<&Tag>) -> Descriptor {
 
 impl Store for Layout {
     fn name(&self) -> String {
-        format!("oci:{}", self.directory.display())
+        self.files.name()
     }
 
     fn tagged(&self, tag: &Tag) -> Result<Option<Node>, Error> {
@@ -190,7 +205,8 @@ impl Store for Layout {
     }
 
     fn manifest(&self, digest: &Digest) -> Result<Option<Node>, Error> {
-        self.read_node(digest)
+        let bytes = self.small(&blob_path(digest))?;
+        bytes.map(|bytes| checked("", bytes, digest)).transpose()
     }
 
     fn has_manifest(&self, node: &Descriptor) -> Result<bool, Error> {
@@ -199,7 +215,7 @@ impl Store for Layout {
 
     fn put_manifest(&self, node: &Node) -> Result<(), Error> {
         self.begin()?;
-        Ok(fs::write(&self.path(&node.descriptor.digest), Mode::Data, &node.bytes)?)
+        self.files.write(&blob_path(&node.descriptor.digest), &mut node.bytes.as_slice())
     }
 
     fn put_tag(&self, tag: &Tag, node: &Node) -> Result<(), Error> {
@@ -212,31 +228,24 @@ impl Store for Layout {
     }
 
     fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
-        match fs::open(&self.path(&blob.digest)) {
-            Ok((_, size)) => Ok(size == blob.size),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let file = self.files.open(&blob_path(&blob.digest))?;
+        Ok(file.is_some_and(|(_, size)| size == blob.size))
     }
 
     fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
-        match fs::open(&self.path(&blob.digest)) {
-            Ok((file, _)) => Ok(Box::new(Verified::new(file, blob))),
-            Err(error) if error.is_not_found() => {
-                Err(Error::NotFound { what: blob.digest.to_string(), place: self.name() })
-            }
-            Err(error) => Err(error.into()),
+        match self.files.open(&blob_path(&blob.digest))? {
+            Some((file, _)) => Ok(Box::new(Verified::new(file, blob))),
+            None => Err(Error::NotFound { what: blob.digest.to_string(), place: self.name() }),
         }
     }
 
     fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
         self.begin()?;
-        let path = self.path(&blob.digest);
-        let mut file = AtomicFile::create(&path, Mode::Data)?;
-        let mut source = Verified::new(open()?, blob);
-        std::io::copy(&mut source, &mut file)
-            .map_err(|error| Error::of_stream(error, || format!("write {}", path.display())))?;
-        Ok(file.commit()?)
+        self.files.write(&blob_path(&blob.digest), &mut Verified::new(open()?, blob))
+    }
+
+    fn finish(&self) -> Result<(), Error> {
+        self.files.finish()
     }
 
     /// The fallback index, and what stands in `index.json` by itself: oras writes referrers there.
@@ -286,6 +295,7 @@ impl Store for Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::{self, Mode};
     use crate::oci::manifest::{Index, Manifest};
 
     fn tag(text: &str) -> Tag {
@@ -303,7 +313,7 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join("src");
         fs::write(&path.join("main.c"), Mode::Data, b"x").expect("written");
-        assert!(matches!(Layout::create(&path), Err(Error::OccupiedDirectory { .. })));
+        assert!(matches!(Layout::create(&path), Err(Error::OtherContents { .. })));
         assert!(matches!(Layout::create(&path.join("main.c")), Err(Error::NoLayout { .. })));
         assert!(matches!(Layout::open(&path), Err(Error::NoLayout { .. })));
         assert!(matches!(Layout::open(&path.join("no")), Err(Error::NotFound { .. })));
@@ -326,14 +336,15 @@ mod tests {
         let foreign = r#"{"digest":"sha512:00","annotations":{"org.opencontainers.image.ref.name":"theirs"}}"#;
         layout.begin().expect("begun");
         let text = format!(r#"{{"schemaVersion":2,"manifests":[{foreign}],"x":1}}"#);
-        fs::write(&layout.index(), Mode::Data, text.as_bytes()).expect("written");
+        fs::write(&home.path().join(INDEX), Mode::Data, text.as_bytes()).expect("written");
         for node in [release("1"), release("2")] {
             layout.put_manifest(&node).expect("put");
             layout.put_untagged(&node).expect("put");
             layout.put_tag(&tag("v1"), &node).expect("put");
         }
         assert_eq!(layout.tagged(&tag("v1")).expect("read"), Some(release("2")));
-        let text = String::from_utf8(fs::read(&layout.index()).expect("read")).expect("text");
+        let text =
+            String::from_utf8(fs::read(&home.path().join(INDEX)).expect("read")).expect("text");
         assert!(text.contains("sha512:00") && text.contains(r#""x":1"#), "{text}");
         assert_eq!(text.matches("dev.cosignproject.cosign/image").count(), 1, "{text}");
     }
@@ -378,7 +389,8 @@ mod tests {
         layout.put_manifest(&node).expect("put");
         let mut bytes = node.bytes.clone();
         bytes.reverse();
-        fs::write(&layout.path(&node.descriptor.digest), Mode::Data, &bytes).expect("written");
+        let path = home.path().join(blob_path(&node.descriptor.digest));
+        fs::write(&path, Mode::Data, &bytes).expect("written");
         assert!(matches!(layout.manifest(&node.descriptor.digest), Err(Error::WrongDigest { .. })));
     }
 }
