@@ -1,13 +1,15 @@
 //! References of the command line → open stores, and what goes on in them → progress.
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
 use super::environment;
 use super::failure::{Exit, Failure};
 use super::ui::{self, Ui};
+use crate::digest::Digest;
 use crate::fs;
 use crate::http;
 use crate::oci::credentials::{Credentials, Login, Source};
@@ -119,23 +121,33 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
     }
 }
 
-/// Shows blobs as they pass: a bar on a terminal, else a line for each.
-pub(super) fn progress(ui: Ui, verb: &'static str) -> impl Fn(Event<'_>) {
-    let current = RefCell::new((ProgressBar::hidden(), 0));
+/// Shows blobs as they pass, several at once: bars on a terminal, else a line for each.
+pub(super) fn progress(ui: Ui, verb: &'static str) -> impl Fn(Event<'_>) + Sync {
+    let bars = ui.bars();
+    let passing: Mutex<BTreeMap<Digest, ProgressBar>> = Mutex::default();
     move |event| {
-        let (bar, bytes) = &mut *current.borrow_mut();
+        let mut passing = passing.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Begin { name, size } => {
-                bar.finish_and_clear();
-                (*bar, *bytes) = (ui.progress(name, size), size);
+            Event::Begin { digest, name, size } => {
+                let bar = passing.entry(digest).or_insert_with(|| bars.add(ui::bar(name)));
+                bar.set_length(size);
+                bar.set_position(0);
             }
-            Event::Passed { bytes } => bar.set_position(bytes),
-            Event::End { name, state } => {
-                bar.finish_and_clear();
-                match state {
-                    State::Uploaded => ui.note(&format!("{verb} {name} ({})", ui::size(*bytes))),
+            Event::Passed { digest, bytes } => {
+                passing.get(&digest).inspect(|bar| bar.set_position(bytes));
+            }
+            Event::End { digest, name, state } => {
+                let bar = passing.remove(&digest);
+                let size = bar.as_ref().and_then(ProgressBar::length).unwrap_or_default();
+                bar.iter().for_each(|bar| {
+                    bar.finish_and_clear();
+                    bars.remove(bar);
+                });
+                bars.suspend(|| match state {
+                    State::Uploaded => ui.note(&format!("{verb} {name} ({})", ui::size(size))),
+                    State::Mounted => ui.note(&format!("taken over by the registry: {name}")),
                     State::Present => ui.note(&format!("there already: {name}")),
-                }
+                });
             }
             Event::Manifest { .. } | Event::Checking | Event::Tagged { .. } => {}
         }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
@@ -85,17 +85,20 @@ impl Ui {
         }
     }
 
-    /// A progress bar over so many bytes; shown on a terminal alone.
-    pub(super) fn progress(&self, label: &str, bytes: u64) -> ProgressBar {
-        if self.quiet || !io::stderr().is_terminal() {
-            return ProgressBar::hidden();
-        }
-        let style = ProgressStyle::with_template(
-            "{msg:24!} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}",
-        )
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new(bytes).with_style(style).with_message(safe(label).into_owned())
+    /// Room for progress bars, on a terminal alone.
+    pub(super) fn bars(&self) -> MultiProgress {
+        let target =
+            if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        MultiProgress::with_draw_target(target)
     }
+}
+
+/// A progress bar over bytes.
+pub(super) fn bar(label: &str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{msg:24!} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::hidden().with_style(style).with_message(safe(label).into_owned())
 }
 
 /// The document that a command prints: its value, the schema that says how to read it, and how it ended.
@@ -123,14 +126,14 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Foreign text, fit to be shown: control characters escaped, and nothing that a CI runner obeys. Runners look
-/// for `::` at the start of a line, and for `##[` anywhere in it.
+/// Foreign text, fit to be shown: control characters escaped, those that change the direction of writing as well, and
+/// nothing that a CI runner obeys. Runners look for `::` at the start of a line, and for `##[` anywhere in it.
 pub(super) fn safe(text: &str) -> Cow<'_, str> {
     let obeyed = text.trim_start().starts_with("::");
     if text.contains("##[") {
         return Cow::Owned(safe(&text.replace("##[", "##\\[")).into_owned());
     }
-    if !obeyed && !text.chars().any(char::is_control) {
+    if !obeyed && !text.chars().any(is_unseen) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
@@ -138,9 +141,17 @@ pub(super) fn safe(text: &str) -> Cow<'_, str> {
         shown.push('\\');
     }
     for char in text.chars() {
-        if char.is_control() { shown.extend(char.escape_default()) } else { shown.push(char) }
+        if is_unseen(char) { shown.extend(char.escape_default()) } else { shown.push(char) }
     }
     Cow::Owned(shown)
+}
+
+/// Whether a character moves others without being seen (Unicode, UAX #9, 2: explicit and implicit directional
+/// formatting), or is no character for people at all.
+fn is_unseen(char: char) -> bool {
+    let directs = matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    // The line and paragraph separators begin a line where a runner looks for commands.
+    char.is_control() || directs || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
 /// A size for people: `512 B`, `1.5 KiB`, `2.63 MiB`.
@@ -169,6 +180,7 @@ mod tests {
     fn foreign_text_gives_no_commands() {
         assert_eq!(safe("plain ünïcode"), "plain ünïcode");
         assert_eq!(safe("a\x1b[31mb\nc"), "a\\u{1b}[31mb\\nc");
+        assert_eq!(safe("gpj\u{202e}.exe\u{2028}::x"), "gpj\\u{202e}.exe\\u{2028}::x");
         assert_eq!(safe(" ::add-mask::x"), "\\ ::add-mask::x");
         assert_eq!(safe("a ##[group]\n"), "a ##\\[group]\\n");
     }

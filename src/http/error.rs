@@ -5,6 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde::Deserialize;
 
+use super::retry;
+
 /// How much of an error answer is looked at.
 pub(super) const MAX_MESSAGE: u64 = 64 << 10;
 
@@ -109,7 +111,7 @@ impl Error {
         match self {
             Self::Connection { source, .. } => !source.is_builder(),
             Self::Idle { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            Self::Status { status, .. } => retry::is_transient(*status),
             _ => false,
         }
     }

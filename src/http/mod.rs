@@ -136,7 +136,9 @@ impl Http {
         let mut attempts = self.attempts();
         loop {
             let error = match self.send_once(request) {
-                Ok(response) if !retry::is_transient(response.status()) => return Ok(response),
+                Ok(response) if !retry::is_transient(response.status().as_u16()) => {
+                    return Ok(response);
+                }
                 Ok(response) => response.into_error(),
                 Err(error) => error,
             };
@@ -159,7 +161,7 @@ impl Http {
                 .url
                 .join(location)
                 .map_err(|_| response.redirect("to something that is no URL"))?;
-            let allowed = follow(&request.url, &target);
+            let allowed = may_lead(&request.url, &target);
             allowed.map_err(|reason| response.redirect(reason))?;
             if request.url.origin() != target.origin() {
                 request.headers.remove(AUTHORIZATION);
@@ -199,9 +201,12 @@ impl fmt::Debug for Http {
     }
 }
 
-/// Whether a download may be sent from one URL to another: never from TLS to none, and never from elsewhere to
+/// Whether an answer may send us from one URL to another: never from TLS to none, and never from elsewhere to
 /// a server of this machine, which answers things that are not meant for the network.
-fn follow(from: &Url, to: &Url) -> Result<(), &'static str> {
+///
+/// # Errors
+/// Where it leads instead, in words.
+pub fn may_lead(from: &Url, to: &Url) -> Result<(), &'static str> {
     match (from.scheme(), to.scheme()) {
         ("https", "https") | ("http", "http" | "https") => {}
         ("https", "http") => return Err("from https to http"),
@@ -226,7 +231,7 @@ mod tests {
     use super::*;
 
     fn allowed(from: &str, to: &str) -> bool {
-        follow(&from.parse().expect("a URL"), &to.parse().expect("a URL")).is_ok()
+        may_lead(&from.parse().expect("a URL"), &to.parse().expect("a URL")).is_ok()
     }
 
     #[test]

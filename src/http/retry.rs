@@ -3,8 +3,6 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use reqwest::StatusCode;
-
 use super::Error;
 
 /// How often and how long something is tried.
@@ -28,10 +26,15 @@ impl Default for Patience {
     }
 }
 
+/// A failure after so many bytes is another one than that before them, and is treated with fresh patience.
+const PROGRESS: u64 = 1 << 20;
+
 /// The attempts at one thing.
 #[derive(Debug)]
 pub struct Attempts {
     patience: Patience,
+    /// Bytes that have passed since a failure.
+    passed: u64,
     /// When the first of them failed.
     failing_since: Option<Instant>,
     made: u32,
@@ -39,11 +42,20 @@ pub struct Attempts {
 
 impl Attempts {
     pub(super) fn new(patience: &Patience) -> Self {
-        Self { patience: patience.clone(), failing_since: None, made: 1 }
+        Self { patience: patience.clone(), passed: 0, failing_since: None, made: 1 }
+    }
+
+    /// So many bytes have arrived: a long transfer may break more often than a short one, if it gets on in between.
+    pub fn progressed(&mut self, bytes: u64) {
+        self.passed = self.passed.saturating_add(bytes);
+        if self.passed >= PROGRESS {
+            *self = Self::new(&self.patience);
+        }
     }
 
     /// Whether to try again after `error`; if so, the waiting has been done.
     pub fn again(&mut self, error: &Error) -> bool {
+        self.passed = 0;
         if !error.is_transient() || self.made >= self.patience.attempts {
             return false;
         }
@@ -62,8 +74,9 @@ impl Attempts {
     }
 }
 
-pub(super) fn is_transient(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429 | 500..=599)
+/// Whether a status is one that may pass. What a server has not implemented it will not have in a minute either.
+pub(super) fn is_transient(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502..=504 | 506..=599)
 }
 
 /// Between half and one and a half of `delay`, so that a crowd of clients does not come back at one moment.

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use super::Error;
 use super::artifact::Role;
+use super::at_once;
 use super::manifest::{Descriptor, Document, Manifest, Node, annotation, media};
-use super::push::{self, Event, Observer, Options, State, TagState, Withheld};
+use super::push::{self, Event, Observer, Options, TagState, Withheld};
 use super::reference::{Tag, Target};
-use super::store::{self, Store};
+use super::store::{self, Opener, State, Store};
 use crate::digest::Digest;
 
 /// A release has three levels; images with attestations of their SBOMs have five.
@@ -27,6 +28,8 @@ pub struct Copied {
     pub digest: Digest,
     /// Manifests and blobs that were sent.
     pub sent: usize,
+    /// Blobs that the registry took over from another repository of its own.
+    pub mounted: usize,
     /// Manifests and blobs that were there.
     pub present: usize,
     /// The bytes of the blobs that were sent.
@@ -54,7 +57,15 @@ pub fn copy(
     if let Some(tag) = tag {
         push::tag_state(to, tag, digest, options.occupied)?;
     }
-    let copied = Copied { digest, sent: 0, present: 0, bytes: 0, tag: None, withheld: Vec::new() };
+    let copied = Copied {
+        digest,
+        sent: 0,
+        mounted: 0,
+        present: 0,
+        bytes: 0,
+        tag: None,
+        withheld: Vec::new(),
+    };
     let mut walk = Walk { from, to, options, observer, seen: BTreeSet::new(), copied };
     walk.node(&root, 0)?;
     let mut copied = walk.copied;
@@ -100,14 +111,12 @@ impl Walk<'_> {
                         let child = store::load(self.from, child)?;
                         self.node(&child, depth + 1)?;
                     } else {
-                        self.blob(child)?;
+                        self.blobs([child])?;
                     }
                 }
             }
             Document::Manifest(manifest) => {
-                for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-                    self.blob(blob)?;
-                }
+                self.blobs(std::iter::once(&manifest.config).chain(&manifest.layers))?;
             }
         }
         let state = push::ensure_manifest(self.to, node, self.observer)?;
@@ -139,15 +148,19 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn blob(&mut self, blob: &Descriptor) -> Result<(), Error> {
-        if !self.seen.insert(blob.digest) {
-            return Ok(());
+    fn blobs<'b>(&mut self, blobs: impl IntoIterator<Item = &'b Descriptor>) -> Result<(), Error> {
+        let new: Vec<&Descriptor> =
+            blobs.into_iter().filter(|blob| self.seen.insert(blob.digest)).collect();
+        let (from, to, observer) = (self.from, self.to, self.observer);
+        let states = at_once::each(&new, |blob| {
+            let digest = || blob.digest.to_string();
+            let name = blob.annotations.get(annotation::TITLE).cloned().unwrap_or_else(digest);
+            let put = |open: &Opener<'_>| to.take_blob(blob, from, open);
+            push::ensure_blob(to, blob, &name, &|| from.blob(blob), &put, observer)
+        })?;
+        for (blob, state) in new.iter().zip(states) {
+            self.count(state, blob.size);
         }
-        let title = blob.annotations.get(annotation::TITLE).cloned();
-        let name = title.unwrap_or_else(|| blob.digest.to_string());
-        let state =
-            push::ensure_blob(self.to, blob, &name, &|| self.from.blob(blob), self.observer)?;
-        self.count(state, blob.size);
         Ok(())
     }
 
@@ -157,6 +170,7 @@ impl Walk<'_> {
                 self.copied.sent += 1;
                 self.copied.bytes += size;
             }
+            State::Mounted => self.copied.mounted += 1,
             State::Present => self.copied.present += 1,
         }
     }

@@ -7,6 +7,7 @@
 
 mod archive;
 mod artifact;
+mod at_once;
 #[cfg(feature = "net")]
 pub mod auth;
 mod copy;
@@ -38,12 +39,12 @@ pub use layout::Layout;
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
 pub use memory::MemoryStore;
 pub use push::{
-    BuildIds, Event, Observer, Occupied, Options, Receipt, State, TagState, Upload, Withheld, push,
+    BuildIds, Event, Observer, Occupied, Options, Receipt, TagState, Upload, Withheld, push,
 };
 pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]
 pub use registry::{Plain, Registry, check_login};
-pub use store::{Access, Store, resolve};
+pub use store::{Access, State, Store, resolve};
 pub use verify::{Signatures, Trusted, Untrusted, signs};
 
 /// How registries are reached; layouts need none of it.

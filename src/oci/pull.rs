@@ -8,9 +8,10 @@
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::at_once;
 use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry, annotation, media};
-use super::push::{Event, Observer, State};
-use super::store::{self, Referrer, Store};
+use super::push::{Event, Observer};
+use super::store::{self, Referrer, State, Store};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Mode, NewDirs};
@@ -362,6 +363,12 @@ impl Plan {
         Ok(Self { items })
     }
 
+    /// Whether no item before it is of the same bytes.
+    fn is_first(&self, item: &Item) -> bool {
+        let same = |other: &&Item| other.file.descriptor == item.file.descriptor;
+        self.items.iter().find(same).is_some_and(|first| std::ptr::eq(first, item))
+    }
+
     /// Fetches all files; each appears under its name only when all have been read, checked and inspected.
     ///
     /// # Errors
@@ -378,12 +385,20 @@ impl Plan {
             made.above(&item.place.beside(&item.file.title));
         }
         // From here a failure drops the files first, and then the directories that are empty.
+        let firsts: Vec<&Item> = self.items.iter().filter(|item| self.is_first(item)).collect();
+        let fetched = at_once::each(&firsts, |item| fetch_one(store, item, observer))?;
+        let mut fetched = fetched.into_iter();
         let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
-        for Item { file, place } in &self.items {
-            // The same bytes for another place are here already.
+        for item @ Item { file, place } in &self.items {
             let twin = ready.iter().find(|(_, other)| other.file.descriptor == file.descriptor);
-            let twin = twin.map(|(temporary, _)| temporary.temporary());
-            let (temporary, build_id) = fetch_one(store, file, place, twin, inspect, observer)?;
+            let temporary = match twin {
+                Some((twin, _)) => copy_of(twin.temporary(), item)?,
+                None => fetched.next().ok_or_else(|| Error::NotFound {
+                    what: file.descriptor.digest.to_string(),
+                    place: store.name(),
+                })?,
+            };
+            let build_id = look(item, temporary.temporary(), inspect)?;
             let path = match (place, &build_id) {
                 (Place::Path(path), _) => path.clone(),
                 (Place::BuildId(tree), Some(id)) if file.content == Content::Debug => {
@@ -415,35 +430,40 @@ impl Plan {
     }
 }
 
-fn fetch_one(
-    store: &dyn Store,
-    file: &RemoteFile,
-    place: &Place,
-    twin: Option<&Path>,
-    inspect: &Inspect<'_>,
-    observer: &Observer<'_>,
-) -> Result<(AtomicFile, Option<BuildId>), Error> {
-    let mode = if file.content == Content::Binary { Mode::Executable } else { Mode::Data };
-    let beside = place.beside(&file.title);
-    let mut temporary = AtomicFile::create(&beside, mode)?;
-    let name = file.title.as_str();
-    if let Some(twin) = twin {
-        std::io::copy(&mut fs::open(twin)?.0, &mut temporary).map_err(fs::at("write", &beside))?;
-    } else {
-        observer(Event::Begin { name, size: file.descriptor.size });
-        let passed = |bytes| observer(Event::Passed { bytes });
-        store::fetch(store, &file.descriptor, &mut temporary, &passed)?;
+impl Item {
+    fn temporary(&self) -> Result<AtomicFile, Error> {
+        let mode = if self.file.content == Content::Binary { Mode::Executable } else { Mode::Data };
+        Ok(AtomicFile::create(&self.place.beside(&self.file.title), mode)?)
     }
-    let reject = |reason| Error::Rejected { title: file.title.clone(), reason };
-    let build_id = inspect(file, temporary.temporary()).map_err(reject)?;
-    if let (Some(stated), Place::BuildId(_)) = (&file.build_id, place)
-        && build_id.as_ref().is_some_and(|own| own != stated)
+}
+
+fn fetch_one(store: &dyn Store, item: &Item, observer: &Observer<'_>) -> Result<AtomicFile, Error> {
+    let blob = &item.file.descriptor;
+    let (digest, name) = (blob.digest, item.file.title.as_str());
+    let mut temporary = item.temporary()?;
+    observer(Event::Begin { digest, name, size: blob.size });
+    store::fetch(store, blob, &mut temporary, &|bytes| observer(Event::Passed { digest, bytes }))?;
+    observer(Event::End { digest, name, state: State::Uploaded });
+    Ok(temporary)
+}
+
+/// The same bytes for another place.
+fn copy_of(twin: &Path, item: &Item) -> Result<AtomicFile, Error> {
+    let mut temporary = item.temporary()?;
+    let copied = std::io::copy(&mut fs::open(twin)?.0, &mut temporary);
+    copied.map_err(fs::at("write", temporary.target()))?;
+    Ok(temporary)
+}
+
+/// The build-id in the file's own note, which has to be the one that is stated where the place depends on it.
+fn look(item: &Item, at: &Path, inspect: &Inspect<'_>) -> Result<Option<BuildId>, Error> {
+    let reject = |reason| Error::Rejected { title: item.file.title.clone(), reason };
+    let build_id = inspect(&item.file, at).map_err(reject)?;
+    if let (Some(stated), Place::BuildId(_), Some(own)) =
+        (&item.file.build_id, &item.place, &build_id)
+        && own != stated
     {
-        let own = build_id.map(|id| id.to_string()).unwrap_or_default();
         return Err(reject(format!("its build-id is {own}, the registry says {stated}")));
     }
-    if twin.is_none() {
-        observer(Event::End { name, state: State::Uploaded });
-    }
-    Ok((temporary, build_id))
+    Ok(build_id)
 }

@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::Error;
 use super::artifact::{Artifact, Role, Source};
+use super::at_once;
 use super::manifest::{Descriptor, Node, annotation, media};
 use super::reference::{Tag, Target};
-use super::store::{self, Counting, Opener, Store};
+use super::store::{self, Counting, Opener, State, Store};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs;
@@ -57,8 +58,10 @@ impl Default for Options {
 /// What happens, as it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A transfer of a blob begins (again, after a failure).
+    /// A transfer of a blob begins (again, after a failure). Several may be on their way at once.
     Begin {
+        /// Which blob.
+        digest: Digest,
         /// A file name, or a digest.
         name: &'a str,
         /// In bytes.
@@ -66,11 +69,15 @@ pub enum Event<'a> {
     },
     /// So many bytes of it have passed.
     Passed {
+        /// Which blob.
+        digest: Digest,
         /// In bytes, from its beginning.
         bytes: u64,
     },
     /// The blob is there.
     End {
+        /// Which blob.
+        digest: Digest,
         /// A file name, or a digest.
         name: &'a str,
         /// Whether it had to be sent.
@@ -90,8 +97,8 @@ pub enum Event<'a> {
     },
 }
 
-/// Who wants to know; draws progress.
-pub type Observer<'a> = dyn Fn(Event<'_>) + 'a;
+/// Who wants to know; draws progress. Told by several threads.
+pub type Observer<'a> = dyn Fn(Event<'_>) + Sync + 'a;
 
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -127,16 +134,6 @@ pub struct Upload {
     pub size: u64,
     /// Whether it had to be sent.
     pub state: State,
-}
-
-/// Whether something had to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// It was sent.
-    Uploaded,
-    /// It was there.
-    Present,
 }
 
 /// What became of the release's tag.
@@ -210,11 +207,14 @@ pub fn push(
     if let Some(tag) = &target.tag {
         receipt.tag_state = Some(tag_state(store, tag, ours, options.occupied)?);
     }
-    for blob in &artifact.blobs {
-        let state =
-            ensure_blob(store, &blob.descriptor, &blob.name, &|| open(&blob.source), observer)?;
-        receipt.blobs.push(upload(&blob.name, &blob.descriptor, state));
-    }
+    receipt.blobs = at_once::each(&artifact.blobs, |blob| {
+        let put = |opener: &Opener<'_>| {
+            store.put_blob(&blob.descriptor, opener).map(|()| State::Uploaded)
+        };
+        let open = || open(&blob.source);
+        let state = ensure_blob(store, &blob.descriptor, &blob.name, &open, &put, observer)?;
+        Ok(upload(&blob.name, &blob.descriptor, state))
+    })?;
     for node in artifact.nodes() {
         let state = ensure_manifest(store, node, observer)?;
         receipt.manifests.push(upload(&kind_of(node), &node.descriptor, state));
@@ -285,24 +285,25 @@ pub(super) fn tag_state(
     }
 }
 
-/// Sends a blob that is not there.
+/// Sends a blob that is not there, by `put`.
 pub(super) fn ensure_blob(
     store: &dyn Store,
     blob: &Descriptor,
     name: &str,
     open: &Opener<'_>,
+    put: &dyn Fn(&Opener<'_>) -> Result<State, Error>,
     observer: &Observer<'_>,
 ) -> Result<State, Error> {
+    let digest = blob.digest;
     let mut state = State::Present;
     if !store.has_blob(blob)? {
-        let passed = |bytes| observer(Event::Passed { bytes });
-        store.put_blob(blob, &|| {
-            observer(Event::Begin { name, size: blob.size });
+        let passed = |bytes| observer(Event::Passed { digest, bytes });
+        state = put(&|| {
+            observer(Event::Begin { digest, name, size: blob.size });
             Ok(Box::new(Counting { inner: open()?, count: 0, passed: &passed }))
         })?;
-        state = State::Uploaded;
     }
-    observer(Event::End { name, state });
+    observer(Event::End { digest, name, state });
     Ok(state)
 }
 
@@ -370,13 +371,14 @@ fn read_back(store: &dyn Store, artifact: &Artifact) -> Result<(), Error> {
         // Its digest is checked on the way, so these are the bytes.
         store::load(store, &node.descriptor)?;
     }
-    for blob in &artifact.blobs {
-        if !store.has_blob(&blob.descriptor)? {
-            let what = format!("{} ({}), which was just sent", blob.name, blob.descriptor.digest);
-            return Err(Error::NotFound { what, place: store.name() });
+    at_once::each(&artifact.blobs, |blob| {
+        if store.has_blob(&blob.descriptor)? {
+            return Ok(());
         }
-    }
-    Ok(())
+        let what = format!("{} ({}), which was just sent", blob.name, blob.descriptor.digest);
+        Err(Error::NotFound { what, place: store.name() })
+    })
+    .map(|_| ())
 }
 
 /// Points `buildid-<hex>` at a debug manifest, unless it belongs to another program: two programs with one build-id

@@ -6,13 +6,27 @@
 
 use std::io::{self, Read, Write};
 
+use serde::Serialize;
+
 use super::manifest::{Descriptor, Document, MAX_MANIFEST, Node};
-use super::reference::Tag;
+use super::reference::{Repository, Tag};
 use super::{Error, Target};
 use crate::digest::{Digest, Hashing};
 
 /// Opens the bytes of a blob from their beginning; called again where an upload has to be begun anew.
 pub type Opener<'a> = dyn Fn() -> Result<Box<dyn Read + 'a>, Error> + 'a;
+
+/// What it took to have something in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It was sent.
+    Uploaded,
+    /// The store took it over from another place of its own.
+    Mounted,
+    /// It was there.
+    Present,
+}
 
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +37,8 @@ pub enum Access {
     Write,
 }
 
-/// A place for blobs, manifests and tags.
-pub trait Store {
+/// A place for blobs, manifests and tags; used by several threads at once.
+pub trait Store: Sync {
     /// How people call it: `ghcr.io/org/app`, `oci:release`.
     fn name(&self) -> String;
 
@@ -58,6 +72,21 @@ pub trait Store {
 
     /// Keeps a blob, streamed from `open`.
     fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error>;
+
+    /// The repository that this is, of a registry that has several.
+    fn repository(&self) -> Option<&Repository> {
+        None
+    }
+
+    /// Keeps a blob that is in another store: without its bytes passing through here, where both are one place.
+    fn take_blob(
+        &self,
+        blob: &Descriptor,
+        _from: &dyn Store,
+        open: &Opener<'_>,
+    ) -> Result<State, Error> {
+        self.put_blob(blob, open).map(|()| State::Uploaded)
+    }
 
     /// What the store takes for referrers of a manifest. A hint: [`referrers`] looks at each.
     fn listed(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error>;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -309,23 +310,32 @@ fn pushes_at_the_same_time_lose_no_signature() {
 }
 
 #[test]
-fn a_push_that_was_killed_is_finished_by_the_next() {
-    let (at, server) = (release::large(), Server::start(Kind::DockerRegistry));
-    let reference = server.reference("org/app:v1");
-    let mut child = at
-        .command(["push", &reference])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(lines.map(Result::unwrap).any(|line| line.starts_with("pushed app")));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    at.run(["verify", &reference, "--key", "release.pub"]).exits(5, &["has no tag v1"]);
-    let again = at.run(["push", &reference]).succeeds();
-    assert!(again.stderr.contains("there already: app\n"), "{again:?}");
-    at.run(["verify", &reference, "--key", "release.pub"]).succeeds();
+fn a_push_that_was_killed_at_any_moment_is_finished_by_the_next() {
+    let (at, server) = (release::small(), Server::start(Kind::DockerRegistry));
+    let whole = push(&at, &server.reference("org/whole:v1"));
+    let mut found_there = 0;
+    for moment in 0..16 {
+        let reference = server.reference(&format!("org/app{moment}:v1"));
+        let mut command = at.command(["push", &reference]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // After so many blobs, and then in the middle of something.
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        lines.filter(|line| line.starts_with("pushed")).take(moment % 11).for_each(drop);
+        std::thread::sleep(Duration::from_micros(moment as u64 * 7919 % 5000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let verified = at.run(["verify", &reference, "--key", "release.pub"]);
+        if verified.exit != 0 {
+            verified.exits(5, &["has no tag v1"]);
+        }
+        let again = at.run(["push", &reference, "--json"]).succeeds();
+        found_there += again.stderr.matches("there already: app").count();
+        assert_eq!(again.json()["digest"], whole);
+        at.run(["verify", &reference, "--key", "release.pub"]).succeeds();
+        at.run(["pull", &reference, "--debug", "-o", "site", "--platform", "linux/amd64"])
+            .succeeds();
+    }
+    assert!(found_there > 0, "what was sent is not sent again");
 }
 
 fn cosign_verify(at: &Xpost, reference: &str) -> Command {

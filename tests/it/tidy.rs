@@ -10,7 +10,9 @@ fn sources() -> Vec<(PathBuf, String)> {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                walk(&path, found);
+                if !path.ends_with("tests") {
+                    walk(&path, found);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs")
                 && !path.ends_with("tests.rs")
             {

@@ -47,7 +47,9 @@ impl Download<'_> {
     /// Asks again, for what is missing.
     fn resume(&mut self) -> Result<(), Error> {
         self.response = self.registry.get_blob(&self.blob, self.passed)?;
-        if self.response.status() != 206 {
+        let from = format!("bytes {}-", self.passed);
+        let range = self.response.header(header::CONTENT_RANGE);
+        if self.response.status() != 206 || !range.is_none_or(|range| range.starts_with(&from)) {
             // All of it again; what was read before is passed over, and the digest tells whether it was the same.
             let mut again = (&mut self.response).take(self.passed);
             let step = || format!("get {} from {}", self.blob.digest, self.registry.name());
@@ -63,6 +65,7 @@ impl Read for Download<'_> {
             let mut error = match self.response.read(buffer) {
                 Ok(count) => {
                     self.passed += count as u64;
+                    self.attempts.progressed(count as u64);
                     return Ok(count);
                 }
                 Err(error) => Error::of_stream(error, || {

@@ -11,7 +11,7 @@ use super::credentials::{Credentials, Login};
 use super::host::Host;
 use super::manifest::{Descriptor, MAX_MANIFEST, Node, media};
 use super::reference::{Repository, Tag};
-use super::store::{Access, Opener, Store, checked};
+use super::store::{Access, Opener, State, Store, checked};
 use crate::digest::Digest;
 use crate::http::header::{self, HeaderName, HeaderValue};
 use crate::http::{self, Method, Request, Response, Url};
@@ -209,7 +209,21 @@ impl Store for Registry {
     }
 
     fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
-        self.upload(blob, open)
+        self.upload(blob, open, None).map(|_| ())
+    }
+
+    fn repository(&self) -> Option<&Repository> {
+        Some(&self.repository)
+    }
+
+    fn take_blob(
+        &self,
+        blob: &Descriptor,
+        from: &dyn Store,
+        open: &Opener<'_>,
+    ) -> Result<State, Error> {
+        let here = |other: &&Repository| other.host() == self.repository.host();
+        self.upload(blob, open, from.repository().filter(here).map(Repository::name))
     }
 
     fn listed(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {

@@ -88,6 +88,23 @@ impl Session {
         url.origin() == self.api.origin()
     }
 
+    /// From here on tokens also allow to read another repository of this host.
+    pub(super) fn also_read(&self, name: &str) {
+        let scope = scope(name, "pull");
+        let mut state = self.state();
+        if !state.scopes.contains(&scope) {
+            state.scopes.push(scope);
+            // A token that was made without it is of no use; a password is.
+            let token = |value: &HeaderValue| value.as_bytes().starts_with(b"Bearer ");
+            state.authorization.take_if(|value| token(value));
+        }
+    }
+
+    /// Tokens need not allow that any more: a server may refuse the whole token for it.
+    pub(super) fn no_longer_read(&self, name: &str) {
+        self.state().scopes.retain(|other| *other != scope(name, "pull"));
+    }
+
     /// Whether the registry accepts the credentials; `false` where it never asked for any.
     pub(super) fn check(&self) -> Result<bool, Error> {
         let step = || format!("log in to {}", self.host);

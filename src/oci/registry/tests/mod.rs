@@ -13,6 +13,8 @@ use crate::oci::manifest::{Descriptor, Index, MAX_MANIFEST, Manifest, Node, medi
 use crate::oci::store::{self, Store};
 use crate::oci::{Error, Kind, Location, Reference, Tag};
 
+mod upload;
+
 /// A server on this machine that keeps every request and answers as it is told.
 struct Server {
     address: String,
@@ -62,7 +64,12 @@ impl Server {
     }
 
     fn registry_as(&self, credentials: Credentials) -> Registry {
-        let reference: Reference = format!("{}/app", self.address).parse().expect("a reference");
+        self.registry_of("app", credentials)
+    }
+
+    fn registry_of(&self, name: &str, credentials: Credentials) -> Registry {
+        let reference = format!("{}/{name}", self.address);
+        let reference: Reference = reference.parse().expect("a reference");
         let Location::Registry(repository) = reference.location else { panic!("a registry") };
         let patience = Patience {
             attempts: 3,
@@ -127,10 +134,6 @@ fn blob(bytes: &[u8]) -> Descriptor {
 fn fetch(registry: &Registry, blob: &Descriptor) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     store::fetch(registry, blob, &mut out, &|_| {}).map(|()| out)
-}
-
-fn send(registry: &Registry, bytes: &'static [u8]) -> Result<(), Error> {
-    registry.put_blob(&blob(bytes), &|| Ok(Box::new(bytes)))
 }
 
 #[test]
@@ -297,40 +300,6 @@ fn a_token_is_fetched_once_and_used_until_it_is_refused() {
 }
 
 #[test]
-fn a_token_that_runs_out_in_the_middle_of_an_upload_is_replaced() {
-    let tokens = Mutex::new(0);
-    let server = Server::start(move |_, request| {
-        let mut tokens = tokens.lock().expect("not poisoned");
-        let at = request
-            .headers
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .unwrap_or_default();
-        let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\"\r\n");
-        let valid = request.headers.contains(&format!("authorization: Bearer t{tokens}\r"));
-        if request.line.starts_with("GET /token") {
-            *tokens += 1;
-            answer("200 OK", "", format!(r#"{{"token":"t{tokens}"}}"#).as_bytes())
-        } else if !valid {
-            answer("401 Unauthorized", &challenge, b"")
-        } else if request.line.starts_with("POST") {
-            // The first token ends here, before the bytes arrive.
-            *tokens += i32::from(*tokens == 1);
-            answer("202 Accepted", "Location: /up\r\n", b"")
-        } else {
-            answer("201 Created", "", b"")
-        }
-    });
-    send(&server.registry_as(user()), b"0123456789").expect("sent");
-    let lines: Vec<String> = server
-        .seen()
-        .iter()
-        .filter_map(|seen| seen.line.split(['?', ' ']).next().map(str::to_owned))
-        .collect();
-    assert_eq!(lines, ["POST", "GET", "POST", "PUT", "POST", "GET", "POST", "PUT"]);
-}
-
-#[test]
 fn wrong_credentials_at_the_token_server_are_an_authentication_error() {
     let server = Server::start(|_, request| {
         let at = request
@@ -388,57 +357,11 @@ fn a_redirect_in_circles_ends() {
 }
 
 #[test]
-fn an_upload_is_one_put_of_known_length_and_begins_anew_after_a_failure() {
-    let server = Server::start(|count, request| match count {
-        1 => answer("202 Accepted", "Location: /up?_state=a%2Fb\r\n", b""),
-        2 => Vec::new(),
-        3 => answer("202 Accepted", &format!("Location: /up2{}\r\n", "/x"), b""),
-        _ => answer("201 Created", "", &request.body[..0]),
-    });
-    send(&server.registry(), b"0123456789").expect("sent");
-    let seen = server.seen();
-    let digest = "sha256%3A84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
-    assert_eq!(seen[1].line, format!("PUT /up?_state=a%2Fb&digest={digest} HTTP/1.1"));
-    assert_eq!(seen[3].line, format!("PUT /up2/x?digest={digest} HTTP/1.1"));
-    assert_eq!(seen[3].body, b"0123456789");
-    assert!(seen[3].has("content-length") && !seen[3].has("transfer-encoding"));
-    assert!(!seen[3].has("content-range"));
-}
-
-#[test]
-fn an_upload_elsewhere_does_not_take_the_credentials_along() {
-    let other = Server::start(|_, _| answer("201 Created", "", b""));
-    let location = format!("Location: http://{}/up\r\n", other.address);
-    let server = Server::start(move |_, request| {
-        if request.has("authorization") {
-            answer("202 Accepted", &location, b"")
-        } else {
-            answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
-        }
-    });
-    send(&server.registry_as(user()), b"0123456789").expect("sent");
-    assert!(!other.seen()[0].has("authorization"));
-}
-
-#[test]
 fn a_registry_that_stores_something_else_is_found_out() {
     let lie = format!("Docker-Content-Digest: {}\r\n", Digest::of(b"other"));
     let server = Server::start(move |_, _| answer("201 Created", &lie, b""));
     let error = server.registry().put_manifest(&release()).expect_err("something else");
     assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
-}
-
-#[test]
-fn a_file_that_changes_while_it_is_sent_is_not_published() {
-    let server = Server::start(|_, request| match request.line.starts_with("POST") {
-        true => answer("202 Accepted", "Location: /up\r\n", b""),
-        false => answer("201 Created", "", b""),
-    });
-    for other in ["0123", "9876543210", "0123456789a"] {
-        let error =
-            server.registry().put_blob(&blob(b"0123456789"), &|| Ok(Box::new(other.as_bytes())));
-        assert_eq!(error.expect_err(other).kind(), Kind::Damaged, "{other}");
-    }
 }
 
 fn entry(text: &str) -> Descriptor {
