@@ -4,10 +4,10 @@
 //! name in it can lead anywhere. What is written waits beside the archive in files without a name; at the end
 //! the whole archive is made anew, sorted and without times and owners, so equal contents are equal bytes.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Error;
 use super::layout::{Contents, Files, INDEX, MARKER, blob_path};
@@ -25,7 +25,7 @@ pub(super) struct Archive {
     /// What is in the file, as it was opened.
     there: BTreeMap<String, Place>,
     /// What will be in it.
-    written: RefCell<BTreeMap<String, AtomicFile>>,
+    written: Mutex<BTreeMap<String, AtomicFile>>,
 }
 
 /// Where in the archive the contents of a file lie.
@@ -36,6 +36,10 @@ struct Place {
 }
 
 impl Archive {
+    fn written(&self) -> MutexGuard<'_, BTreeMap<String, AtomicFile>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// To read from.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         if !fs::exists(path) {
@@ -43,7 +47,7 @@ impl Archive {
             return Err(Error::NotFound { what, place: path.display().to_string() });
         }
         let (there, _) = scan(path)?;
-        Ok(Self { path: path.to_owned(), there, written: RefCell::default() })
+        Ok(Self { path: path.to_owned(), there, written: Mutex::default() })
     }
 
     /// To write to.
@@ -57,7 +61,7 @@ impl Archive {
                 return Err(Error::OtherContents { path: path.to_owned() });
             }
         }
-        Ok(Self { path: path.to_owned(), there, written: RefCell::default() })
+        Ok(Self { path: path.to_owned(), there, written: Mutex::default() })
     }
 
     /// Whether nothing is in it yet.
@@ -123,7 +127,7 @@ impl Files for Archive {
     }
 
     fn open(&self, name: &str) -> Result<Option<Contents<'_>>, Error> {
-        if let Some(file) = self.written.borrow().get(name) {
+        if let Some(file) = self.written().get(name) {
             let (file, size) = fs::open(file.temporary())?;
             return Ok(Some((Box::new(file), size)));
         }
@@ -138,12 +142,12 @@ impl Files for Archive {
         })?;
         // Closed: a release has more blobs than a process may have open files.
         file.finish()?;
-        self.written.borrow_mut().insert(name.to_owned(), file);
+        self.written().insert(name.to_owned(), file);
         Ok(())
     }
 
     fn finish(&self) -> Result<(), Error> {
-        let written = self.written.take();
+        let written = std::mem::take(&mut *self.written());
         if written.is_empty() {
             return Ok(());
         }

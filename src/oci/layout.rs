@@ -21,7 +21,7 @@ use crate::digest::Digest;
 pub(super) type Contents<'a> = (Box<dyn Read + 'a>, u64);
 
 /// Where the files of a layout lie. Names are `oci-layout`, `index.json` and those that [`blob_path`] makes.
-pub(super) trait Files: fmt::Debug {
+pub(super) trait Files: fmt::Debug + Sync {
     /// How people call it: `oci:release`, `oci-archive:release.tar`.
     fn name(&self) -> String;
 
