@@ -7,7 +7,7 @@ use object::elf::{self, CompressionHeader32, CompressionHeader64};
 use object::write::elf::{Encoder, ProgramHeader};
 use object::{Endianness, U16, U32, U64, pod};
 
-use super::{Elf, Segment};
+use super::{Address, Elf, Segment};
 
 /// Where a section header table is, and the numbers that locate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,18 @@ impl Elf<'_> {
         match self.header.endian {
             Endianness::Little => value.to_le_bytes(),
             Endianness::Big => value.to_be_bytes(),
+        }
+    }
+}
+
+impl Address {
+    /// As it stands in a file of that class and byte order.
+    pub fn encode(self, elf: &Elf<'_>) -> Vec<u8> {
+        let endian = elf.header.endian;
+        if elf.is_64() {
+            pod::bytes_of(&U64::new(endian, self.0)).to_vec()
+        } else {
+            pod::bytes_of(&U32::new(endian, self.0 as u32)).to_vec()
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Symbol tables, decoded one symbol at a time.
 
+use std::ops::Range;
+
 use object::elf::{self, Sym32, Sym64};
 use object::read::elf::Sym;
 use object::{Endianness, pod};
@@ -150,7 +152,22 @@ impl<'data> SymbolTable<'data> {
         (1..self.len()).filter_map(|index| self.decode(index).ok())
     }
 
-    fn entry_size(&self) -> u64 {
+    /// A symbol by its index.
+    pub fn get(&self, index: u64) -> Option<Symbol<'data>> {
+        (index < self.len()).then(|| self.decode(index).ok()).flatten()
+    }
+
+    /// The bytes that hold a symbol's `st_value` (gABI, "Symbol Table"), from the beginning of the table.
+    pub fn value_field(&self, index: u64) -> Range<u64> {
+        let entry = index * self.entry_size();
+        match self.class {
+            Class::Elf32 => entry + 4..entry + 8,
+            Class::Elf64 => entry + 8..entry + 16,
+        }
+    }
+
+    /// The size of an entry in bytes.
+    pub fn entry_size(&self) -> u64 {
         match self.class {
             Class::Elf32 => size_of::<Sym32<Endianness>>() as u64,
             Class::Elf64 => size_of::<Sym64<Endianness>>() as u64,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use object::elf;
 
 use super::{FIRST_PAGE, Identity, Method, in_core, mapped_head};
-use crate::elf::{Elf, Section, Segment};
+use crate::elf::{Elf, Place, Section, SectionId, Segment, Symbol, SymbolTable};
 
 /// A patch that is not what it may be: a bug, or headers that contradict each other in a way nobody thought of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,9 +44,16 @@ pub enum Stray {
 
 /// Compares the patched file with the input.
 pub(super) fn patched(old: &Elf<'_>, bytes: &[u8], identity: &Identity) -> Result<(), Stray> {
+    let moved = match identity.moved {
+        Some(id) => old.symbols(elf::SHT_SYMTAB).map_err(Stray::Unreadable)?.map(|all| (id, all)),
+        None => None,
+    };
+    let of_symbol =
+        |range: &Range<u64>| moved.is_some_and(|(id, table)| is_value_in(old, &table, id, range));
     for patch in &identity.patches {
         let (start, end) = (patch.offset, patch.range().end);
-        if old.bytes(start..end) != patch.before || !may_change(old, identity, &patch.range()) {
+        let allowed = of_symbol(&patch.range()) || may_change(old, identity, &patch.range());
+        if old.bytes(start..end) != patch.before || !allowed {
             return Err(Stray::InUse { start, end });
         }
     }
@@ -97,6 +104,22 @@ fn may_change(old: &Elf<'_>, identity: &Identity, range: &Range<u64>) -> bool {
         || touches(0..old.header_size())
         || !identity.table_moves && touches(old.sections_range());
     (zeros || table) && !in_section && !claimed
+}
+
+/// Whether the bytes are of the value of a symbol of that section.
+fn is_value_in(
+    old: &Elf<'_>,
+    table: &SymbolTable<'_>,
+    section: SectionId,
+    range: &Range<u64>,
+) -> bool {
+    let start = old.section(table.section).map(|table| table.offset);
+    let Some(inside) = start.and_then(|start| range.start.checked_sub(start)) else { return false };
+    let index = inside / table.entry_size();
+    let (field, end) = (table.value_field(index), inside + (range.end - range.start));
+    field.start <= inside
+        && end <= field.end
+        && table.get(index).is_some_and(|symbol| symbol.place == Place::Section(section))
 }
 
 /// Whether a note has other contents.
@@ -164,6 +187,24 @@ fn is_of_notes(was: &Segment, is: &Segment) -> bool {
         && (is.align == was.align || is.align == 4)
 }
 
+/// Whether symbols are what they were, and those of a section that moved moved with it.
+fn follow(old: &Elf<'_>, new: &Elf<'_>, moved: SectionId) -> bool {
+    let (Ok(Some(olds)), Ok(Some(news))) =
+        (old.symbols(elf::SHT_SYMTAB), new.symbols(elf::SHT_SYMTAB))
+    else {
+        return false;
+    };
+    let address = |elf: &Elf<'_>| elf.section(moved).map_or(0, |section| section.address.0);
+    let by = address(new).wrapping_sub(address(old));
+    let expected = olds.iter().map(|symbol| match symbol.place {
+        Place::Section(id) if id == moved => {
+            Symbol { value: symbol.value.wrapping_add(by), ..symbol }
+        }
+        _ => symbol,
+    });
+    olds.len() == news.len() && expected.eq(news.iter())
+}
+
 /// Sections stay where and what they are, but for the one that moves and the id that changes.
 fn sections(old: &Elf<'_>, new: &Elf<'_>, identity: &Identity) -> Result<(), Stray> {
     let rewrites = rewrites(identity);
@@ -175,7 +216,9 @@ fn sections(old: &Elf<'_>, new: &Elf<'_>, identity: &Identity) -> Result<(), Str
             (s.name_offset, s.kind, s.flags, sizes, s.link, s.info)
         };
         let same_place = rest(was) == rest(is) && (moves || place(was) == place(is));
-        let same_bytes = was.data == is.data || rewrites && was.kind == elf::SHT_NOTE;
+        let same_bytes = was.data == is.data
+            || rewrites && was.kind == elf::SHT_NOTE
+            || was.kind == elf::SHT_SYMTAB && identity.moved.is_some_and(|id| follow(old, new, id));
         if !same_place || !same_bytes {
             return Err(Stray::Section { section: was.id.0 });
         }

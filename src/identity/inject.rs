@@ -6,7 +6,7 @@ use super::page::Page;
 use super::repair::reads_the_same;
 use super::{Change, NewNote, Write, abi_tag, note_bytes};
 use crate::build_id::BuildId;
-use crate::elf::{Elf, Notes, Segment};
+use crate::elf::{Address, Elf, Notes, Place, Section, Segment};
 
 /// Puts the note directly in front of a segment of notes that it then belongs to: Go before 1.24.
 pub(super) fn extend_front(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
@@ -164,15 +164,31 @@ pub(super) fn relocate(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
         page.elf.encoder().section_header(&mut row, &header);
         let row_at =
             page.elf.sections_range().start + u64::from(only.id.0) * page.elf.section_header_size();
-        let writes = vec![
+        let mut writes = vec![
             page.map_up_to(offset + size)?,
             page.replace(index, &moved),
             Write { offset, bytes: [only.data, &note].concat() },
             Write { offset: row_at, bytes: row },
         ];
+        writes.extend(symbols_at(page.elf, only, moved.address));
         let note = page.note(offset + only.size, note.clone());
         Some(Change { writes, note, moved: Some(only.id), ..Change::default() })
     })
+}
+
+/// The symbols of a section that moves to an address, such as glibc's `__abi_tag`.
+fn symbols_at(elf: &Elf<'_>, section: &Section<'_>, address: Address) -> Vec<Write> {
+    let Ok(Some(table)) = elf.symbols(elf::SHT_SYMTAB) else { return Vec::new() };
+    let Some(start) = elf.section(table.section).map(|table| table.offset) else {
+        return Vec::new();
+    };
+    let its = table.iter().filter(|symbol| symbol.place == Place::Section(section.id));
+    its.map(|symbol| {
+        let value = symbol.value.wrapping_sub(section.address.0).wrapping_add(address.0);
+        let offset = start + table.value_field(symbol.index).start;
+        Write { offset, bytes: Address(value).encode(elf) }
+    })
+    .collect()
 }
 
 /// A note that nothing loads: whoever has the file finds it.

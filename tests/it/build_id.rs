@@ -250,6 +250,13 @@ fn a_glibc_program_gets_a_note_behind_its_abi_tag() {
     let (xpost, _) = is_injected(get("c-nobuildid"), None, "reloc-note");
     let said = tools::stdout(command("readelf").arg("-nW").arg(xpost.path("slim")));
     assert!(said.contains("OS: Linux, ABI: 3.2.0"), "the tag is there still: {said}");
+    // And its symbol is where it is.
+    let said = tools::stdout(command("readelf").arg("-sW").arg(xpost.path("slim.debug")));
+    let symbol = said.lines().find(|line| line.ends_with(" __abi_tag")).unwrap().to_owned();
+    let said = tools::stdout(command("readelf").arg("-SW").arg(xpost.path("slim.debug")));
+    let section = said.lines().find(|line| line.contains(" .note.ABI-tag ")).unwrap();
+    let address = section.split_whitespace().rev().nth(7).unwrap();
+    assert!(symbol.contains(&format!(": {address} ")), "{symbol}\n{section}");
 }
 
 #[test]
