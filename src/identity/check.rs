@@ -210,13 +210,14 @@ fn sections(old: &Elf<'_>, new: &Elf<'_>, identity: &Identity) -> Result<(), Str
     let rewrites = rewrites(identity);
     for (was, is) in old.sections().iter().zip(new.sections()) {
         let moves = identity.moved == Some(was.id);
-        let place = |section: &Section<'_>| (section.offset, section.address);
+        let place = |s: &Section<'_>| (s.offset, s.address, s.size);
         let rest = |s: &Section<'_>| {
-            let sizes = (s.size, s.align, s.entry_size);
-            (s.name_offset, s.kind, s.flags, sizes, s.link, s.info)
+            (s.name_offset, s.kind, s.flags, s.align, s.entry_size, s.link, s.info)
         };
         let same_place = rest(was) == rest(is) && (moves || place(was) == place(is));
+        // One that moves may have a new note in front or behind.
         let same_bytes = was.data == is.data
+            || moves && (is.data.starts_with(was.data) || is.data.ends_with(was.data))
             || rewrites && was.kind == elf::SHT_NOTE
             || was.kind == elf::SHT_SYMTAB && identity.moved.is_some_and(|id| follow(old, new, id));
         if !same_place || !same_bytes {

@@ -41,11 +41,22 @@ fn extend(
             memory_size: segment.memory_size + size,
             ..segment.clone()
         };
-        let writes = vec![
+        let mut writes = vec![
             page.map_up_to(offset + size)?,
             page.replace(index, &longer),
             Write { offset, bytes: note.to_vec() },
         ];
+        let shares = |section: &&Section<'_>| {
+            section.kind == elf::SHT_NOTE
+                && (section.offset, section.address) == (segment.offset, segment.address)
+                && section.size == segment.file_size
+        };
+        if let Some(shared) = page.elf.sections().iter().find(shares).filter(|_| page.is_stripped())
+        {
+            let place = (start, longer.address.0, longer.file_size);
+            writes.push(page.section_at(shared, place));
+            return Some(Change { writes, moved: Some(shared.id), ..Change::default() });
+        }
         Some(Change { writes, note: page.note(offset, note.to_vec()), ..Change::default() })
     })
 }
@@ -158,19 +169,17 @@ pub(super) fn relocate(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
             memory_size: size,
             ..segment.clone()
         };
-        let mut header = only.header();
-        (header.sh_offset, header.sh_addr) = (offset, moved.address.0);
-        let mut row = Vec::new();
-        page.elf.encoder().section_header(&mut row, &header);
-        let row_at =
-            page.elf.sections_range().start + u64::from(only.id.0) * page.elf.section_header_size();
         let mut writes = vec![
             page.map_up_to(offset + size)?,
             page.replace(index, &moved),
             Write { offset, bytes: [only.data, &note].concat() },
-            Write { offset: row_at, bytes: row },
         ];
         writes.extend(symbols_at(page.elf, only, moved.address));
+        if page.is_stripped() {
+            writes.push(page.section_at(only, (offset, moved.address.0, size)));
+            return Some(Change { writes, moved: Some(only.id), ..Change::default() });
+        }
+        writes.push(page.section_at(only, (offset, moved.address.0, only.size)));
         let note = page.note(offset + only.size, note.clone());
         Some(Change { writes, note, moved: Some(only.id), ..Change::default() })
     })

@@ -43,7 +43,7 @@ pub struct Identity {
     pub patches: Vec<Patch>,
     /// The note that the input does not have.
     pub note: Option<NewNote>,
-    /// The section that the patches move.
+    /// The section of notes that the patches move, or make longer.
     pub moved: Option<SectionId>,
     /// Whether the section header table has to be elsewhere, because its bytes are needed.
     table_moves: bool,

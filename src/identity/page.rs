@@ -5,7 +5,7 @@ use std::ops::Range;
 use object::elf;
 
 use super::{FIRST_PAGE, NewNote, Obstacle, Write, mapped_head};
-use crate::elf::{Address, Elf, Segment};
+use crate::elf::{Address, Elf, Section, Segment};
 
 /// The first page: the ELF header and the program headers are in it, mapped from the start of the file, and nothing
 /// else claims their bytes.
@@ -71,6 +71,23 @@ impl<'elf, 'data> Page<'elf, 'data> {
     pub(super) fn replace(&self, index: usize, segment: &Segment) -> Write {
         let bytes = self.elf.program_header(segment);
         Write { offset: self.elf.segments_range().start + (index * bytes.len()) as u64, bytes }
+    }
+
+    /// Another section header in the place of a section's, with this offset, address and size.
+    pub(super) fn section_at(&self, section: &Section<'_>, place: (u64, u64, u64)) -> Write {
+        let mut header = section.header();
+        (header.sh_offset, header.sh_addr, header.sh_size) = place;
+        let mut bytes = Vec::new();
+        self.elf.encoder().section_header(&mut bytes, &header);
+        let index = u64::from(section.id.0);
+        let offset = self.elf.sections_range().start + index * self.elf.section_header_size();
+        Write { offset, bytes }
+    }
+
+    /// Whether the file was stripped before: nothing leaves it that would make room for a section header, so a new note has
+    /// to be under one that is there.
+    pub(super) fn is_stripped(&self) -> bool {
+        !self.elf.sections().iter().any(|section| section.kind == elf::SHT_SYMTAB)
     }
 
     /// Whether nothing uses these bytes.

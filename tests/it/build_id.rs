@@ -110,8 +110,9 @@ fn names(directory: &Path) -> Vec<String> {
 pub(crate) fn shows(xpost: &Xpost, binary: Binary, id: &str) {
     let name = binary.name;
     let (input, slim) = (xpost.read("input"), xpost.read("slim"));
-    hold(&Halves { input, slim, debug: Some(xpost.read("slim.debug")) });
-    for file in ["slim", "slim.debug"] {
+    let has_debug = xpost.path("slim.debug").exists();
+    hold(&Halves { input, slim, debug: has_debug.then(|| xpost.read("slim.debug")) });
+    for file in ["slim", "slim.debug"].into_iter().take(1 + usize::from(has_debug)) {
         let said = tools::stdout(command("readelf").arg("-nW").arg(xpost.path(file)));
         assert!(said.contains(id), "{name} {file}: {said}");
         let said = tools::stdout(command("eu-readelf").arg("-n").arg(xpost.path(file)));
@@ -201,6 +202,32 @@ fn a_stripped_go_program_changes_by_the_repair_alone() {
     assert!(xpost.read("app") == after);
     xpost.run(["slim", "--in-place", "app"]).exits(0, &["slim already"]);
     assert!(xpost.read("app") == after);
+}
+
+#[test]
+fn a_stripped_program_gets_a_build_id_and_no_byte_more() {
+    let inputs = [
+        ("c-nobuildid", None, "reloc-note"),
+        ("go-old-nobuildid", None, "extend-front"),
+        ("go", Some(go("-B=none")), "extend-front"),
+    ];
+    for (name, input, method) in inputs {
+        let xpost = input.unwrap_or_else(|| {
+            let xpost = xpost();
+            fs::copy(get(name).path(), xpost.path("input")).unwrap();
+            xpost
+        });
+        let strip = ["-s", "-R", ".comment", "-o", "input", "input"];
+        tools::stdout(command("strip").args(strip).current_dir(xpost.home()));
+        let (xpost, json) = slim(xpost, &[]);
+        assert_eq!(json["identity"]["methods"], serde_json::json!([method]), "{name}");
+        let id = json["buildId"].as_str().unwrap();
+        assert_eq!(xpost.read("slim").len(), xpost.read("input").len(), "{name}");
+        shows(&xpost, get(name), id);
+        strips(&xpost, get(name), id);
+        xpost.run(["slim", "-o", "again", "slim"]).exits(0, &["slim already"]);
+        assert!(xpost.read("again") == xpost.read("slim"), "{name}");
+    }
 }
 
 #[test]
