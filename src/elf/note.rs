@@ -28,6 +28,11 @@ impl<'data> Notes<'data> {
         Self { endian, align: if align == 8 { 8 } else { 4 }, rest: data }
     }
 
+    /// What has not been read: after the last note nothing, or what does not fit.
+    pub fn rest(&self) -> &'data [u8] {
+        self.rest
+    }
+
     fn word(&self, at: usize) -> Option<u32> {
         let word = *self.rest.get(at..)?.first_chunk::<4>()?;
         Some(match self.endian {

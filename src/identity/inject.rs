@@ -3,7 +3,7 @@
 use object::elf;
 
 use super::page::Page;
-use super::repair::reads_the_same;
+use super::repair::are_notes;
 use super::{Change, NewNote, Write, abi_tag, note_bytes};
 use crate::build_id::BuildId;
 use crate::elf::{Address, Elf, Notes, Place, Section, Segment};
@@ -27,7 +27,7 @@ fn extend(
     let size = note.len() as u64;
     page.notes().filter(|(_, segment)| segment.align <= 4).find_map(|(index, segment)| {
         let offset = at(segment)?;
-        let whole = segment.file_size.is_multiple_of(4);
+        let whole = are_notes(page.elf, page.elf.bytes(segment.range()));
         let mapped = page.address(segment.offset) == Some(segment.address);
         if !whole || !mapped || !page.is_free(&(offset..offset + size), false) {
             return None;
@@ -138,7 +138,7 @@ pub(super) fn overwrite(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
             writes.push(page.replace(index, &aligned));
         }
         let fits = tag.contents.len() == id.as_bytes().len()
-            && (segment.align <= 4 || reads_the_same(elf, bytes));
+            && (segment.align <= 4 || are_notes(elf, bytes));
         fits.then(|| Change { writes, ..Change::default() })
     })
 }
@@ -155,7 +155,7 @@ pub(super) fn relocate(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
         let moves = only.kind == elf::SHT_NOTE
             && only.range() == segment.range()
             && only.address == segment.address
-            && only.size.is_multiple_of(4);
+            && are_notes(page.elf, only.data);
         if !moves {
             return None;
         }

@@ -5,7 +5,7 @@ use object::elf;
 use super::page::Page;
 use super::{Change, Write, id_among, note_among};
 use crate::build_id::BuildId;
-use crate::elf::{Address, Elf, Note, Notes, Section, Segment};
+use crate::elf::{Address, Elf, Notes, Section, Segment};
 
 /// Makes a segment of notes cover the note of the build-id that lies directly behind or in front of it.
 pub(super) fn extend(page: &Page<'_, '_>) -> Option<Change> {
@@ -19,7 +19,8 @@ pub(super) fn extend(page: &Page<'_, '_>) -> Option<Change> {
     });
     notes.find_map(|note| {
         let (index, segment) = page.notes().find_map(|(index, segment)| {
-            Some((index, covering(segment, note).filter(|_| segment.align <= 4)?))
+            let whole = are_notes(page.elf, page.elf.bytes(segment.range()));
+            Some((index, covering(segment, note).filter(|_| whole && segment.align <= 4)?))
         })?;
         Some(Change::of(page.replace(index, &segment)))
     })
@@ -33,8 +34,7 @@ fn covering(segment: &Segment, note: &Section<'_>) -> Option<Segment> {
         ..segment.clone()
     };
     let behind = segment.range().end == note.offset
-        && segment.address.0.checked_add(segment.file_size) == Some(note.address.0)
-        && segment.file_size.is_multiple_of(4);
+        && segment.address.0.checked_add(segment.file_size) == Some(note.address.0);
     let in_front = note.range().end == segment.offset
         && note.address.0.checked_add(note.size) == Some(segment.address.0)
         && note.size.is_multiple_of(4);
@@ -55,18 +55,16 @@ pub(super) fn align(page: &Page<'_, '_>) -> Option<Change> {
         let bytes = page.elf.bytes(segment.range());
         // Read with 8, what follows the first note that is no multiple of 8 is lost, so this list decides.
         id_among(Notes::new(endian, 4, bytes))?;
-        reads_the_same(page.elf, bytes)
+        are_notes(page.elf, bytes)
             .then(|| Change::of(page.replace(index, &Segment { align: 4, ..segment.clone() })))
     })
 }
 
-/// Whether some bytes are notes to their end where they are read as aligned to 4 bytes.
-pub(super) fn reads_the_same(elf: &Elf<'_>, bytes: &[u8]) -> bool {
-    let len = |note: Note<'_>| {
-        let (owner, contents) = (note.owner.len() + 1, note.contents.len());
-        12 + owner.next_multiple_of(4) + contents.next_multiple_of(4)
-    };
-    Notes::new(elf.header().endian, 4, bytes).map(len).sum::<usize>() == bytes.len()
+/// Whether some bytes are notes to their end where they are read as aligned to 4 bytes, so that another can follow.
+pub(super) fn are_notes(elf: &Elf<'_>, bytes: &[u8]) -> bool {
+    let mut notes = Notes::new(elf.header().endian, 4, bytes);
+    notes.by_ref().for_each(drop);
+    bytes.len().is_multiple_of(4) && notes.rest().is_empty()
 }
 
 /// Another id in the place of one, as long as it was; `None` where its note is not as it should be.

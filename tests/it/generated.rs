@@ -10,10 +10,10 @@ use crate::support::elf::{Builder, Cover, Section, note, section, symbol};
 use crate::support::law::{self, hold, keeping, keeping_all, try_split};
 
 /// Marsaglia's xorshift: the same numbers on every machine, so that a seed in a message finds the file again.
-struct Chance(u64);
+pub(crate) struct Chance(pub u64);
 
 impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -23,6 +23,7 @@ mod laws;
 mod layouts;
 mod libraries;
 mod login;
+mod notes;
 mod objects;
 mod oracle;
 mod payload;
