@@ -174,6 +174,28 @@ impl Drop for NewDirs {
     }
 }
 
+/// Keeps other processes that ask for the same lock waiting until it is dropped, or its process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _held: Option<File>,
+}
+
+/// Locks a directory, which is made where it is missing. Nothing is left in it: what is locked is the directory itself,
+/// where the system can do that.
+pub fn lock(directory: &Path) -> Result<Lock> {
+    create_dir_all(directory)?;
+    if cfg!(not(unix)) {
+        return Ok(Lock { _held: None });
+    }
+    let held = File::open(directory).map_err(at("lock", directory))?;
+    match held.lock() {
+        Ok(()) => Ok(Lock { _held: Some(held) }),
+        // Some network file systems.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Lock { _held: None }),
+        Err(error) => Err(at("lock", directory)(error)),
+    }
+}
+
 /// Makes a directory and those above it.
 pub fn create_dir_all(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(at("create the directory", path))
@@ -197,6 +219,14 @@ pub enum Mode {
     Executable,
     /// Readable and writable by the owner alone, from the first moment on.
     Secret,
+}
+
+/// How the names of files begin that have not got theirs yet.
+const TEMPORARY: &str = ".xpost-";
+
+/// Whether a name in a directory is one that a run that was killed has left there.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY) && name.ends_with(".tmp")
 }
 
 /// A file that appears under its name only when [`AtomicFile::commit`] is called.
@@ -237,7 +267,8 @@ impl AtomicFile {
         // In a container every run may have the same process id, and a run that was killed leaves its file.
         loop {
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let temporary = directory.join(format!(".xpost-{}-{count}.tmp", std::process::id()));
+            let temporary =
+                directory.join(format!("{TEMPORARY}{}-{count}.tmp", std::process::id()));
             match options.open(&temporary) {
                 Ok(file) => {
                     return Ok(Self { target: target.to_owned(), temporary, file: Some(file) });

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Error;
 use super::layout::{Contents, Files, INDEX, MARKER, blob_path};
 use crate::digest::Digest;
-use crate::fs::{self, AtomicFile, Mode};
+use crate::fs::{self, AtomicFile, Lock, Mode};
 use crate::tar::{self, Entries, Kind};
 
 /// More files in one archive than this are not looked at; the largest releases have some thousand.
@@ -144,6 +144,11 @@ impl Files for Archive {
         file.finish()?;
         self.written().insert(name.to_owned(), file);
         Ok(())
+    }
+
+    /// What is in an archive changes all at once.
+    fn lock(&self) -> Result<Option<Lock>, Error> {
+        Ok(None)
     }
 
     fn finish(&self) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::layout::{Contents, Files, MARKER};
-use crate::fs::{self, AtomicFile, Mode};
+use crate::fs::{self, AtomicFile, Lock, Mode};
 
 /// A directory that is a layout, or will be.
 #[derive(Debug)]
@@ -33,7 +33,10 @@ impl Directory {
             let reason = "it is not a directory".to_owned();
             return Err(Error::NoLayout { place: directory.name(), reason });
         }
-        if !fs::list(path)?.is_empty() {
+        // Another process may be about to make it: until all is there it holds the lock.
+        let _lock = fs::lock(path)?;
+        let theirs = |names: Vec<String>| names.iter().any(|name| !fs::is_temporary(name));
+        if directory.is_new() && theirs(fs::list(path)?) {
             return Err(Error::OtherContents { path: path.to_owned() });
         }
         Ok(directory)
@@ -68,5 +71,9 @@ impl Files for Directory {
 
     fn finish(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn lock(&self) -> Result<Option<Lock>, Error> {
+        Ok(Some(fs::lock(&self.path)?))
     }
 }

@@ -16,6 +16,7 @@ use super::reference::Tag;
 use super::store::{Opener, Store, Verified, check_size, checked};
 use super::{Error, fallback};
 use crate::digest::Digest;
+use crate::fs::Lock;
 
 /// The contents of a file, and their length.
 pub(super) type Contents<'a> = (Box<dyn Read + 'a>, u64);
@@ -33,6 +34,9 @@ pub(super) trait Files: fmt::Debug + Sync {
 
     /// Makes what was written last.
     fn finish(&self) -> Result<(), Error>;
+
+    /// Keeps other processes from changing what is there, until it is dropped; where they could.
+    fn lock(&self) -> Result<Option<Lock>, Error>;
 }
 
 /// A layout.
@@ -117,9 +121,14 @@ impl Layout {
 
     /// The two files that make a layout.
     fn begin(&self) -> Result<(), Error> {
+        if self.files.open(MARKER)?.is_some() {
+            return Ok(());
+        }
+        let _lock = self.files.lock()?;
         if self.files.open(MARKER)?.is_none() {
-            self.files.write(INDEX, &mut empty_index().to_string().as_bytes())?;
+            // In this order: without the mark, what a killed run left would be somebody's directory.
             self.files.write(MARKER, &mut &VERSION[..])?;
+            self.files.write(INDEX, &mut empty_index().to_string().as_bytes())?;
         }
         Ok(())
     }
@@ -142,8 +151,8 @@ impl Layout {
     }
 
     /// Puts an entry into `index.json` in place of those that have the same name (or, without a name, of its own).
+    /// Whoever calls it holds the lock, from reading what the entry depends on.
     fn enter(&self, entry: &Descriptor) -> Result<(), Error> {
-        self.begin()?;
         let mut index = self.read_index()?;
         let ours = serde_json::to_value(entry).map_err(|error| self.malformed_index(error))?;
         let list = index.get_mut("manifests").and_then(Value::as_array_mut);
@@ -219,17 +228,25 @@ impl Store for Layout {
     }
 
     fn put_tag(&self, tag: &Tag, node: &Node) -> Result<(), Error> {
+        self.begin()?;
+        let _lock = self.files.lock()?;
         self.enter(&entry_of(node, Some(tag)))
     }
 
     fn put_untagged(&self, node: &Node) -> Result<(), Error> {
+        self.begin()?;
+        let _lock = self.files.lock()?;
         let there = self.entries()?.iter().any(|entry| entry.digest == node.descriptor.digest);
         if there { Ok(()) } else { self.enter(&entry_of(node, None)) }
     }
 
+    /// Read to its end: what a disk has lost is to be put there again.
     fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
-        let file = self.files.open(&blob_path(&blob.digest))?;
-        Ok(file.is_some_and(|(_, size)| size == blob.size))
+        let Some((file, size)) = self.files.open(&blob_path(&blob.digest))? else {
+            return Ok(false);
+        };
+        let whole = || std::io::copy(&mut Verified::new(file, blob), &mut std::io::sink()).is_ok();
+        Ok(size == blob.size && whole())
     }
 
     fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
@@ -249,7 +266,7 @@ impl Store for Layout {
     }
 
     /// The fallback index, and what stands in `index.json` by itself: oras writes referrers there.
-    fn listed(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+    fn listed(&self, subject: &Digest, _: Option<&str>) -> Result<Vec<Descriptor>, Error> {
         let fallback = self.tagged(&Tag::fallback(subject))?;
         let mut found = fallback.map(|node| fallback::entries(&node.bytes)).unwrap_or_default();
         found.extend(self.entries()?.into_iter().filter(|entry| !entry.is_index()));
@@ -258,12 +275,14 @@ impl Store for Layout {
 
     fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error> {
         let tag = Tag::fallback(subject);
+        self.begin()?;
+        let _lock = self.files.lock()?;
         let there = self.tagged(&tag)?;
         let Some(node) = fallback::merged(there.as_ref(), subject, entries) else {
             return Ok(None);
         };
         self.put_manifest(&node)?;
-        self.put_tag(&tag, &node)?;
+        self.enter(&entry_of(&node, Some(&tag)))?;
         Ok(Some(tag))
     }
 
@@ -347,6 +366,41 @@ mod tests {
             String::from_utf8(fs::read(&home.path().join(INDEX)).expect("read")).expect("text");
         assert!(text.contains("sha512:00") && text.contains(r#""x":1"#), "{text}");
         assert_eq!(text.matches("dev.cosignproject.cosign/image").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn pushes_at_the_same_time_lose_no_entry() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("new");
+        let subject = release("subject");
+        let one = |name: &str| {
+            let layout = Layout::create(&path).expect("may be made");
+            let node = release(name);
+            layout.put_manifest(&node).expect("put");
+            layout.put_tag(&tag(name), &node).expect("put");
+            layout.list(&subject.descriptor.digest, &[node.descriptor]).expect("listed");
+        };
+        let names: Vec<String> = (0..8).map(|count| format!("v{count}")).collect();
+        std::thread::scope(|scope| names.iter().for_each(|name| drop(scope.spawn(|| one(name)))));
+        let layout = Layout::open(&path).expect("made");
+        for name in &names {
+            assert_eq!(layout.tagged(&tag(name)).expect("read"), Some(release(name)));
+        }
+        assert_eq!(layout.listed(&subject.descriptor.digest, None).expect("listed").len(), 8);
+    }
+
+    #[test]
+    fn a_blob_that_rotted_is_not_there() {
+        let home = tempfile::tempdir().expect("a directory");
+        let layout = Layout::create(home.path()).expect("may be made");
+        let blob = Descriptor::new("", Digest::of(b"abc"), 3);
+        for _ in 0..2 {
+            layout.put_blob(&blob, &|| Ok(Box::new(&b"abc"[..]))).expect("put");
+            assert!(layout.has_blob(&blob).expect("read"));
+            let path = home.path().join(blob_path(&blob.digest));
+            fs::write(&path, Mode::Data, b"abd").expect("written");
+            assert!(!layout.has_blob(&blob).expect("read"));
+        }
     }
 
     #[test]

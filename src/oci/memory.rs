@@ -112,7 +112,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn listed(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+    fn listed(&self, subject: &Digest, _: Option<&str>) -> Result<Vec<Descriptor>, Error> {
         let of = |node: &Node| {
             let document = node.document().ok()?;
             (document.subject()?.digest == *subject).then(|| described(node, &document))

@@ -340,7 +340,7 @@ pub(super) fn ensure_listed(
     let (mut written, mut missing) = (None, 0);
     for _ in 0..MAX_ROUNDS {
         written = store.list(subject, entries)?.or(written);
-        let listed = store.listed(subject)?;
+        let listed = store.listed(subject, None)?;
         let is_missing =
             |entry: &&Descriptor| !listed.iter().any(|other| other.digest == entry.digest);
         missing = entries.iter().filter(is_missing).count();

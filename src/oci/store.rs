@@ -88,8 +88,9 @@ pub trait Store: Sync {
         self.put_blob(blob, open).map(|()| State::Uploaded)
     }
 
-    /// What the store takes for referrers of a manifest. A hint: [`referrers`] looks at each.
-    fn listed(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error>;
+    /// What the store takes for referrers of a manifest: all, or at least those of one artifact type. A hint:
+    /// [`referrers`] looks at each.
+    fn listed(&self, subject: &Digest, wanted: Option<&str>) -> Result<Vec<Descriptor>, Error>;
 
     /// Makes sure that `listed` shows these referrers of `subject`, where that needs more than having pushed them.
     /// Gives the tag that was written for it.
@@ -203,7 +204,7 @@ pub fn referrers(
 ) -> Result<Vec<Referrer>, Error> {
     let mut found: Vec<Referrer> = Vec::new();
     let mut held = 0;
-    for entry in store.listed(subject)?.into_iter().take(MAX_REFERRERS) {
+    for entry in store.listed(subject, wanted)?.into_iter().take(MAX_REFERRERS) {
         let stated = entry.artifact_type.as_deref().unwrap_or_default();
         let says_nothing = stated.is_empty() || stated == super::manifest::media::EMPTY;
         let other = wanted.is_some_and(|wanted| wanted != stated) && !says_nothing;
@@ -374,7 +375,7 @@ mod tests {
             fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
                 self.0.put_blob(blob, open)
             }
-            fn listed(&self, _: &Digest) -> Result<Vec<Descriptor>, Error> {
+            fn listed(&self, _: &Digest, _: Option<&str>) -> Result<Vec<Descriptor>, Error> {
                 Ok(self.1.clone())
             }
             fn list(&self, _: &Digest, _: &[Descriptor]) -> Result<Option<Tag>, Error> {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::release::{self, refused};
-use crate::support::server::{Auth, Kind, PASSWORD, Server, USER};
+use crate::support::server::{self, Auth, Kind, PASSWORD, Server, USER};
 use crate::support::tools;
 use crate::support::xpost::{Ran, xpost};
 
@@ -105,11 +105,7 @@ esac
 fn podmans_files_are_read_and_the_one_that_is_named_alone() {
     let (server, at) = (Server::start_with(Kind::Distribution, Auth::Basic), release::small());
     let reference = server.reference("app:v1");
-    let login = |password: &str| {
-        let key = format!("{}/app", server.host());
-        let line = base64(&format!("{USER}:{password}"));
-        json!({"auths": {key: {"auth": line}}}).to_string()
-    };
+    let login = |password: &str| server::login(&format!("{}/app", server.host()), password);
     at.put("run/containers/auth.json", login(PASSWORD));
     let mut command = at.command(["push", &reference]);
     Ran::of(&tools::output(command.env("XDG_RUNTIME_DIR", at.path("run")))).succeeds();
@@ -132,11 +128,6 @@ fn what_is_no_registry_gets_no_password_kept() {
     with_input(login(&format!("127.0.0.1:{port}")), PASSWORD).exits(7, &["cannot log in to"]);
     at.run(["login", "ghcr.io"]).exits(2, &["--password-stdin"]);
     assert!(at.list().is_empty());
-}
-
-fn base64(text: &str) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(text)
 }
 
 fn with_input(mut command: Command, input: &str) -> Ran {

@@ -39,3 +39,4 @@ mod slim;
 mod support;
 mod symbols;
 mod tidy;
+mod transfers;

@@ -2,12 +2,10 @@
 
 use std::process::Command;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::release::{self, refused};
-use crate::support::server::{Auth, IDENTITY_TOKEN, Kind, PASSWORD, Server, USER};
+use crate::support::server::{Auth, IDENTITY_TOKEN, Kind, PASSWORD, Server, login};
 use crate::support::xpost::{Ran, Xpost, xpost};
 use crate::support::{corpus, tools};
 
@@ -258,12 +256,6 @@ fn a_token_opens_a_registry_that_wants_one() {
         let config = json!({"auths": {server.localhost(): {"identitytoken": IDENTITY_TOKEN}}});
         as_user(&at, &["push", &reference], &config.to_string()).succeeds();
     }
-}
-
-/// What `docker login` writes.
-fn login(host: &str, password: &str) -> String {
-    let line = STANDARD.encode(format!("{USER}:{password}"));
-    json!({"auths": {host: {"auth": line}}}).to_string()
 }
 
 /// Runs with this docker configuration, or without one.

@@ -226,8 +226,8 @@ impl Store for Registry {
         self.upload(blob, open, from.repository().filter(here).map(Repository::name))
     }
 
-    fn listed(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
-        self.list_referrers(subject)
+    fn listed(&self, subject: &Digest, wanted: Option<&str>) -> Result<Vec<Descriptor>, Error> {
+        self.list_referrers(subject, wanted)
     }
 
     fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error> {

@@ -20,19 +20,38 @@ pub(super) const MAX_PAGES: usize = 100;
 const MAX_ROUNDS: u32 = 8;
 
 impl Registry {
-    pub(super) fn list_referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+    pub(super) fn list_referrers(
+        &self,
+        subject: &Digest,
+        wanted: Option<&str>,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let mut found = self.ask_api(subject, wanted)?;
+        // What a registry filters down to nothing may be of types that it got wrong: go-containerregistry 0.22 takes
+        // the configuration's for the artifact's. So all are asked for, and looked into.
+        let nothing = |found: &Vec<Descriptor>| found.is_empty();
+        if wanted.is_some() && found.as_ref().is_some_and(nothing) {
+            found = self.ask_api(subject, None)?;
+        }
         // A registry that has the API and lists nothing may be one that got the API after the push.
-        match self.ask_api(subject)? {
+        match found {
             Some(found) if !found.is_empty() => Ok(found),
             _ => Ok(fallback_entries(self.tagged(&Tag::fallback(subject))?, subject)),
         }
     }
 
-    /// The listing of the API; `None` where there is no API.
-    pub(super) fn ask_api(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+    /// The listing of the API, of one artifact type where the registry can filter; `None` where there is no API.
+    pub(super) fn ask_api(
+        &self,
+        subject: &Digest,
+        wanted: Option<&str>,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
         let step = || format!("list the referrers of {subject} in {}", self.name());
         let mut found = Vec::new();
-        let mut next = Some(self.url(&format!("referrers/{subject}"))?);
+        let mut first = self.url(&format!("referrers/{subject}"))?;
+        if let Some(wanted) = wanted {
+            first.query_pairs_mut().append_pair("artifactType", wanted);
+        }
+        let mut next = Some(first);
         for page in 0..MAX_PAGES {
             let Some(url) = next.take() else { break };
             let mut request = Request::new(Method::GET, url.clone());
@@ -64,7 +83,7 @@ impl Registry {
         subject: &Digest,
         entries: &[Descriptor],
     ) -> Result<Option<Tag>, Error> {
-        if let Some(found) = self.ask_api(subject)?
+        if let Some(found) = self.ask_api(subject, None)?
             && entries.iter().all(|entry| found.iter().any(|other| other.digest == entry.digest))
         {
             return Ok(None);

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use super::tools;
@@ -20,6 +22,12 @@ pub const USER: &str = "alice";
 pub const PASSWORD: &str = "secret";
 /// An identity token that stands for that user at the token issuer.
 pub const IDENTITY_TOKEN: &str = "refresh-me";
+
+/// What `docker login` writes for [`USER`].
+pub fn login(host: &str, password: &str) -> String {
+    let line = STANDARD.encode(format!("{USER}:{password}"));
+    serde_json::json!({"auths": {host: {"auth": line}}}).to_string()
+}
 
 /// A server program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

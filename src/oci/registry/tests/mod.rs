@@ -233,7 +233,7 @@ fn a_web_page_is_no_manifest() {
     assert_eq!(error.kind(), Kind::Damaged);
     assert!(error.to_string().contains("is this a registry?"), "{error}");
     // Where referrers are asked for, it means that there is no such API, and no list either.
-    assert!(server.registry().ask_api(&Digest::of(b"")).expect("an answer").is_none());
+    assert!(server.registry().ask_api(&Digest::of(b""), None).expect("an answer").is_none());
 }
 
 #[test]
@@ -380,8 +380,29 @@ fn a_listing_is_read_page_by_page_and_does_not_lead_away() {
         let list = Index::new(None, vec![entry(&count.to_string())]).to_node();
         answer("200 OK", &format!("Content-Type: {}\r\n{link}", media::INDEX), &list.bytes)
     });
-    let found = server.registry().listed(&Digest::of(b"")).expect("a listing");
+    let found = server.registry().listed(&Digest::of(b""), None).expect("a listing");
     assert_eq!(found, [entry("1"), entry("2")]);
+}
+
+#[test]
+fn a_listing_is_filtered_where_that_leaves_anything() {
+    let server = Server::start(|_, request| {
+        let wanted = request.line.contains("?artifactType=good");
+        let entries = match request.line.contains("artifactType=") && !wanted {
+            true => Vec::new(),
+            false if wanted => vec![entry("good")],
+            false => vec![entry("good"), entry("bad")],
+        };
+        let list = Index::new(None, entries).to_node();
+        let applied =
+            if request.line.contains('?') { "OCI-Filters-Applied: artifactType\r\n" } else { "" };
+        answer("200 OK", &format!("Content-Type: {}\r\n{applied}", media::INDEX), &list.bytes)
+    });
+    let listed = |wanted| server.registry().listed(&Digest::of(b""), wanted).expect("a listing");
+    assert_eq!(listed(Some("good")), [entry("good")]);
+    assert_eq!(server.seen().len(), 1);
+    assert_eq!(listed(Some("mistaken")), [entry("good"), entry("bad")]);
+    assert_eq!(listed(None).len(), 2);
 }
 
 #[test]
@@ -391,7 +412,7 @@ fn a_listing_without_end_is_left() {
         let list = Index::new(None, vec![entry("1")]).to_node();
         answer("200 OK", &format!("Content-Type: {}\r\n{link}", media::INDEX), &list.bytes)
     });
-    server.registry().listed(&Digest::of(b"")).expect("a listing");
+    server.registry().listed(&Digest::of(b""), None).expect("a listing");
     assert!(server.seen().len() <= super::referrers::MAX_PAGES);
 }
 
@@ -431,7 +452,7 @@ fn the_fallback_list_is_written_until_our_entries_are_in() {
     let tag = registry.list(&subject, &[entry("1"), entry("2")]).expect("written");
     assert_eq!(tag, Some(Tag::fallback(&subject)));
     assert_eq!(
-        registry.listed(&subject).expect("listed"),
+        registry.listed(&subject, None).expect("listed"),
         [entry("theirs"), entry("1"), entry("2")]
     );
     let puts: Vec<Seen> =
