@@ -172,7 +172,8 @@ fn refuse_uncovered(
         ));
     }
     let planned = |name: &str| plan.items.iter().any(|item| item.file.title == name);
-    let mut debug_files = signatures.names().filter(|name| name.ends_with(".debug"));
+    let is_debug = |name: &&str| [".debug", ".dwp"].iter().any(|end| name.ends_with(end));
+    let mut debug_files = signatures.names().filter(is_debug);
     match debug_files.find(|name| debug && !planned(name)) {
         Some(name) => Err(format!("{name} is signed and not there")),
         None => Ok(()),
@@ -181,7 +182,7 @@ fn refuse_uncovered(
 
 /// The build-id in a file's own note: what the registry says of it is a hint.
 fn look_inside(file: &RemoteFile, path: &Path) -> Result<Option<BuildId>, String> {
-    if file.content == Content::Other {
+    if matches!(file.content, Content::Dwp | Content::Other) {
         return Ok(None);
     }
     let bytes = fs::read(path).map_err(|error| error.to_string())?;

@@ -118,6 +118,9 @@ fn contents(release: &Release) -> String {
         if let Some(debug) = &binary.debug {
             let _ = write!(text, "  debug {}", ui::size(debug.size));
         }
+        if let Some(dwp) = &binary.dwp {
+            let _ = write!(text, "  dwp {}", ui::size(dwp.size));
+        }
         for sbom in &binary.sboms {
             let _ = write!(text, "  {}", sbom.format.extension().trim_start_matches('.'));
         }
@@ -134,6 +137,7 @@ fn plan_value(release: &Release) -> Vec<Value> {
             "digest": binary.file.digest,
             "size": binary.file.size,
             "debug": binary.debug.as_ref().map(|debug| debug.digest),
+            "dwp": binary.dwp.as_ref().map(|dwp| dwp.digest),
             "sboms": binary.sboms.iter().map(|sbom| sbom.file.digest).collect::<Vec<_>>(),
         })
     });

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use payload::{Payload, PayloadKind, payload};
 pub use platform::{Libc, Platform, UnknownPlatform};
-pub use split::split_units;
+pub use split::{NoIndex, SplitUnits};
 
 use crate::build_id::BuildId;
 use crate::digest::Digest;

@@ -199,7 +199,13 @@ impl Parts {
         // Listings of referrers show the annotations of the manifest, never those of a layer.
         let annotations = layer.annotations.clone();
         layer.annotations.insert(annotation::TITLE.to_owned(), debug.name.clone());
-        let mut manifest = Manifest::new(media::DEBUG, vec![layer]);
+        let dwp = binary.dwp.as_ref().map(|dwp| {
+            let mut layer = self.layer(media::DEBUG_DWP, dwp);
+            layer.annotations.clone_from(&annotations);
+            layer.annotations.insert(annotation::TITLE.to_owned(), dwp.name.clone());
+            layer
+        });
+        let mut manifest = Manifest::new(media::DEBUG, [layer].into_iter().chain(dwp).collect());
         manifest.annotations = annotations;
         let (build_id, load_digest) = (binary.build_id.clone(), binary.load_digest);
         self.refer(subject, Role::Debug { build_id, load_digest }, manifest);

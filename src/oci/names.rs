@@ -28,6 +28,8 @@ pub mod media {
     pub const DEBUG: &str = "application/vnd.xpost.debuginfo.v1";
     /// A debug file, raw.
     pub const DEBUG_ELF: &str = "application/vnd.xpost.debuginfo.elf.v1";
+    /// What split DWARF leaves out of a debug file, raw: a second layer of its manifest.
+    pub const DEBUG_DWP: &str = "application/vnd.xpost.debuginfo.dwp.v1";
     /// A Sigstore bundle, as artifact type and as layer (cosign, specs/BUNDLE_SPEC.md).
     pub const BUNDLE: &str = crate::sign::MEDIA_TYPE;
     /// An SBOM in CycloneDX, as artifact type and as layer.

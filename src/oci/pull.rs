@@ -15,7 +15,7 @@ use super::store::{self, Referrer, State, Store};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Mode, NewDirs};
-use crate::release::title;
+use crate::release::{companion, title};
 
 /// More manifests in one index than this are not looked at: there are about 60 platforms in all.
 const MAX_PLATFORMS: usize = 500;
@@ -131,6 +131,8 @@ pub enum Content {
     Binary,
     /// A debug file.
     Debug,
+    /// What split DWARF leaves out of it.
+    Dwp,
     /// Anything else.
     Other,
 }
@@ -240,6 +242,7 @@ fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<RemoteFile>, E
             content: match layer.media_type.as_str() {
                 media::BINARY_ELF => Content::Binary,
                 media::DEBUG_ELF => Content::Debug,
+                media::DEBUG_DWP => Content::Dwp,
                 _ => Content::Other,
             },
             build_id: stated(annotation::BUILD_ID).and_then(|id| id.parse().ok()),
@@ -283,8 +286,10 @@ pub struct Item {
 pub enum Place {
     /// To this path.
     Path(PathBuf),
-    /// Into `.build-id` below this directory, under the id that the file itself has.
+    /// Into `.build-id` below this directory, under the id that the file itself has (a `.dwp`: its debug file).
     BuildId(PathBuf),
+    /// Beside that, under its own name.
+    Named(PathBuf),
 }
 
 impl Place {
@@ -293,7 +298,7 @@ impl Place {
         match self {
             Self::Path(path) => path.clone(),
             // Where the tree will be is known only afterwards; beside it is the same file system.
-            Self::BuildId(tree) => tree.with_file_name(title),
+            Self::BuildId(tree) | Self::Named(tree) => tree.with_file_name(title),
         }
     }
 }
@@ -304,7 +309,7 @@ pub enum Extent {
     /// The binaries.
     Binaries,
     /// And what a debugger wants: `debug/.build-id/xx/yyyy.debug`, and the binary itself as `…/yyyy`, by which gdb
-    /// finds the program of a core.
+    /// finds the program of a core; with split DWARF the `.dwp`, as `…/yyyy.dwp` and under the program's name.
     Debug,
 }
 
@@ -347,10 +352,21 @@ impl Plan {
         if extent == Extent::Debug {
             let mut debug = referred_files(store, &manifest.digest, media::DEBUG)?;
             // Whoever may push may hang anything there: only debug files come along, and none takes a binary's place.
-            debug.retain(|file| file.content == Content::Debug && accept(file));
+            let is_dwp = |file: &RemoteFile| {
+                file.content == Content::Dwp
+                    && binaries.iter().any(|binary| companion::dwp(&binary.title) == file.title)
+            };
+            debug.retain(|file| (file.content == Content::Debug || is_dwp(file)) && accept(file));
             refuse_twins(&manifest.digest, &[binaries.as_slice(), &debug].concat())?;
             items.extend(binaries.into_iter().filter(|file| file.build_id.is_some()).map(in_tree));
+            // gdb looks for a .dwp under the name of the program that it was given, and for a core alone that is the id.
+            let named = debug.iter().filter(|file| file.content == Content::Dwp);
+            let named = named.filter(|file| file.build_id.is_some());
+            let place = Place::Named(directory.join(TREE));
+            let named: Vec<_> =
+                named.map(|file| Item { file: file.clone(), place: place.clone() }).collect();
             items.extend(debug.into_iter().map(in_tree));
+            items.extend(named);
             let in_the_way = |item: &&Item| {
                 matches!(item.place, Place::Path(_)) && item.file.title.eq_ignore_ascii_case(TREE)
             };
@@ -399,13 +415,17 @@ impl Plan {
                 })?,
             };
             let build_id = look(item, temporary.temporary(), inspect)?;
-            let path = match (place, &build_id) {
+            let path = match (place, id_of(file, build_id.as_ref(), &ready)) {
                 (Place::Path(path), _) => path.clone(),
-                (Place::BuildId(tree), Some(id)) if file.content == Content::Debug => {
-                    tree.join(id.debug_path())
+                (Place::BuildId(tree), Some(id)) => tree.join(match file.content {
+                    Content::Debug => id.debug_path(),
+                    Content::Dwp => id.executable_path().with_extension("dwp"),
+                    Content::Binary | Content::Other => id.executable_path(),
+                }),
+                (Place::Named(tree), Some(id)) => {
+                    tree.join(id.executable_path()).with_file_name(&file.title)
                 }
-                (Place::BuildId(tree), Some(id)) => tree.join(id.executable_path()),
-                (Place::BuildId(_), None) => {
+                (Place::BuildId(_) | Place::Named(_), None) => {
                     let reason = "it has no build-id note".to_owned();
                     return Err(Error::Rejected { title: file.title.clone(), reason });
                 }
@@ -435,6 +455,21 @@ impl Item {
         let mode = if self.file.content == Content::Binary { Mode::Executable } else { Mode::Data };
         Ok(AtomicFile::create(&self.place.beside(&self.file.title), mode)?)
     }
+}
+
+/// The id under which a file goes into a tree: that of its own note, or for a `.dwp`, which has none, of the debug file that
+/// it completes.
+fn id_of(
+    file: &RemoteFile,
+    own: Option<&BuildId>,
+    ready: &[(AtomicFile, Fetched)],
+) -> Option<BuildId> {
+    if file.content != Content::Dwp {
+        return own.cloned();
+    }
+    let program = file.title.strip_suffix(companion::dwp("").as_str())?;
+    let debug = companion::debug(program);
+    ready.iter().find(|(_, other)| other.file.title == debug)?.1.build_id.clone()
 }
 
 fn fetch_one(store: &dyn Store, item: &Item, observer: &Observer<'_>) -> Result<AtomicFile, Error> {

@@ -46,6 +46,7 @@ impl Home {
             build_id: Some(id.parse().expect("a build-id")),
             load_digest: Digest::of(contents.as_bytes()),
             debug: Some(file("app.debug", "debug")),
+            dwp: None,
             sboms: vec![Sbom { format: SbomFormat::CycloneDx, file: file("app.cdx.json", "sbom") }],
         };
         PlatformRelease {
@@ -354,6 +355,33 @@ fn what_is_pulled_is_what_was_pushed() {
         }
     }
     assert_eq!(fs::list(&site).expect("listed"), ["app", "debug"]);
+}
+
+#[test]
+fn a_dwp_comes_back_under_the_names_that_gdb_looks_for() {
+    let home = Home::new();
+    let store = MemoryStore::default();
+    let mut release = home.release("1");
+    let binaries = release.platforms.iter_mut().flat_map(|platform| &mut platform.binaries);
+    let dwp = home.file("linux-arm64", "app.dwp", "split");
+    binaries.last().expect("one").dwp = Some(dwp.clone());
+    let artifact = Artifact::of(&release).expect("an artifact");
+    publish(&artifact, &store, &Options::default()).expect("pushed");
+    let site = home.path().join("site");
+    let paths = fetch(&store, &site, &own_id).expect("fetched");
+    for name in ["22.dwp", "app.dwp"] {
+        let path = site.join("debug/.build-id/bb").join(name);
+        assert_eq!(fs::read(&path).expect("read"), b"split");
+        assert!(paths.contains(&path));
+    }
+    // A name that is no program's with .dwp could be that of another build's file.
+    let binaries = release.platforms.iter_mut().flat_map(|platform| &mut platform.binaries);
+    binaries.last().expect("one").dwp = Some(Product { name: "22.debug".to_owned(), ..dwp });
+    let store = MemoryStore::default();
+    publish(&Artifact::of(&release).expect("an artifact"), &store, &Options::default())
+        .expect("pushed");
+    let paths = fetch(&store, &home.path().join("other"), &own_id).expect("fetched");
+    assert_eq!(paths.len(), 3, "it is left out: {paths:?}");
 }
 
 #[test]

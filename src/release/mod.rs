@@ -43,6 +43,8 @@ pub struct Binary {
     pub load_digest: Digest,
     /// `<name>.debug`.
     pub debug: Option<Product>,
+    /// `<name>.dwp`: what split DWARF leaves out of the debug file.
+    pub dwp: Option<Product>,
     /// `<name>.cdx.json`, `<name>.spdx.json`.
     pub sboms: Vec<Sbom>,
 }

@@ -12,19 +12,25 @@ pub const INDEX_BUNDLE: &str = "index.sigstore.json";
 pub(super) enum Kind {
     Binary,
     Debug,
+    Dwp,
     Sbom(SbomFormat),
     Bundle,
     /// A temporary file of a run that was killed, or somebody's.
     Hidden,
 }
 
-/// The name of the debug file, SBOM or bundle of a binary.
+/// The name of the debug file, its `.dwp`, the SBOM or the bundle of a binary.
 pub mod companion {
     use super::SbomFormat;
 
     /// `<name>.debug`
     pub fn debug(name: &str) -> String {
         format!("{name}.debug")
+    }
+
+    /// `<name>.dwp`
+    pub fn dwp(name: &str) -> String {
+        format!("{name}.dwp")
     }
 
     /// `<name>.cdx.json`, `<name>.spdx.json`
@@ -42,6 +48,7 @@ pub mod companion {
 pub(super) fn classify(name: &str) -> (Kind, &str) {
     let kinds = [
         (".debug", Kind::Debug),
+        (".dwp", Kind::Dwp),
         (SbomFormat::CycloneDx.extension(), Kind::Sbom(SbomFormat::CycloneDx)),
         (SbomFormat::Spdx.extension(), Kind::Sbom(SbomFormat::Spdx)),
         (".sigstore.json", Kind::Bundle),
@@ -79,6 +86,7 @@ mod tests {
     fn a_companion_belongs_to_its_binary() {
         assert_eq!(classify("app"), (Kind::Binary, "app"));
         assert_eq!(classify("app.debug"), (Kind::Debug, "app"));
+        assert_eq!(classify("app.dwp"), (Kind::Dwp, "app"));
         assert_eq!(classify("a.b.cdx.json"), (Kind::Sbom(SbomFormat::CycloneDx), "a.b"));
         assert_eq!(classify("app.sigstore.json"), (Kind::Bundle, "app"));
         assert_eq!(classify(".xpost-1-2.tmp"), (Kind::Hidden, ".xpost-1-2.tmp"));

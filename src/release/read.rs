@@ -12,7 +12,7 @@ use super::{
 use crate::digest::Digest;
 use crate::elf::{self, Elf};
 use crate::fs;
-use crate::inspect::{self, Libc, Platform, UnknownPlatform};
+use crate::inspect::{self, Libc, Platform, SplitUnits, UnknownPlatform};
 use crate::slim::DebugLink;
 
 /// JSON files of a release are small.
@@ -84,6 +84,16 @@ pub enum Problem {
     #[error("{} is not the debug file of {binary}: {reason}", path.display())]
     OtherDebugFile {
         /// The debug file.
+        path: PathBuf,
+        /// The binary's name.
+        binary: String,
+        /// How that shows.
+        reason: String,
+    },
+    /// A `.dwp` is another binary's.
+    #[error("{} is not the .dwp of {binary}: {reason}", path.display())]
+    OtherDwp {
+        /// The `.dwp`.
         path: PathBuf,
         /// The binary's name.
         binary: String,
@@ -216,8 +226,10 @@ fn binary(
         build_id: inspect::build_id(elf),
         load_digest: inspect::load_digest(elf),
         debug: None,
+        dwp: None,
         sboms: Vec::new(),
     };
+    let mut units = SplitUnits::default();
     for other in names {
         let path = directory.join(other);
         match classify(other) {
@@ -231,9 +243,9 @@ fn binary(
                         reason,
                     });
                 }
-                // Of the bytes that were looked at: another process may write the file meanwhile.
-                let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
-                binary.debug = Some(Product { name: other.clone(), path, digest, size });
+                let debug = Elf::parse(&bytes).ok();
+                units = debug.and_then(|elf| SplitUnits::of(&elf).ok()).unwrap_or_default();
+                binary.debug = Some(looked_at(path, other, &bytes));
             }
             (Kind::Sbom(format), owner) if owner == name => {
                 binary.sboms.push(Sbom { format, file: product(&path, other)? });
@@ -242,7 +254,33 @@ fn binary(
         }
     }
     binary.sboms.sort_by_key(|sbom| sbom.format);
+    let dwp = companion::dwp(name);
+    if names.contains(&dwp) {
+        let path = directory.join(&dwp);
+        let bytes = fs::read(&path)?;
+        if let Err(reason) = completes(&units, &bytes) {
+            let (path, binary) = (path.clone(), name.to_owned());
+            release.problems.push(Problem::OtherDwp { path, binary, reason });
+        }
+        binary.dwp = Some(looked_at(path, &dwp, &bytes));
+    }
     Ok(binary)
+}
+
+/// Of the bytes that were looked at: another process may write the file meanwhile.
+fn looked_at(path: PathBuf, name: &str, bytes: &[u8]) -> Product {
+    let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
+    Product { name: name.to_owned(), path, digest, size }
+}
+
+/// Whether a `.dwp` is that of a debug file: it has units that were split from it.
+fn completes(units: &SplitUnits, bytes: &[u8]) -> Result<(), String> {
+    let dwp = Elf::parse(bytes).map_err(|error| error.to_string())?;
+    match units.missing_from(&dwp).map_err(|error| error.to_string())? {
+        missing if missing < units.len() => Ok(()),
+        _ if units.is_empty() => Err("there is no debug file with split DWARF".to_owned()),
+        _ => Err(format!("it has none of the {} units of its debug file", units.len())),
+    }
 }
 
 /// Whether a debug file is that of a binary: by the build-id in its own note, and by the link's checksum.

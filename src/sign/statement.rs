@@ -196,7 +196,7 @@ fn shorten(text: &str) -> String {
 fn files(release: &PlatformRelease, directory: Option<&str>) -> Vec<Subject> {
     let products = release.binaries.iter().flat_map(|binary| {
         let sboms = binary.sboms.iter().map(|sbom| &sbom.file);
-        std::iter::once(&binary.file).chain(&binary.debug).chain(sboms)
+        std::iter::once(&binary.file).chain(&binary.debug).chain(&binary.dwp).chain(sboms)
     });
     products.map(|product| Subject::file(product, directory)).collect()
 }
@@ -238,6 +238,7 @@ pub(super) mod tests {
             build_id: None,
             load_digest: Digest::of(b""),
             debug: Some(product(&format!("{name}.debug"))),
+            dwp: None,
             sboms: vec![Sbom {
                 format: SbomFormat::CycloneDx,
                 file: product(&format!("{name}.cdx.json")),

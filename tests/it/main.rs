@@ -36,6 +36,7 @@ mod restore;
 mod road;
 mod sections;
 mod slim;
+mod split_dwarf;
 mod support;
 mod symbols;
 mod tidy;

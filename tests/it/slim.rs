@@ -430,17 +430,6 @@ fn every_section_is_explained_with_its_rule() {
 }
 
 #[test]
-fn split_dwarf_is_noticed_and_where_its_other_half_goes_is_said() {
-    let xpost = xpost();
-    std::fs::copy(corpus::path("c-splitdwarf"), xpost.path("app")).unwrap();
-    let ran = xpost.run(["slim", "-o", "out/slim", "app"]);
-    ran.exits(0, &["split DWARF", "out/slim.dwp", "dwp -e app"]);
-    std::fs::copy(corpus::path("c-glibc-static"), xpost.path("app")).unwrap();
-    let ran = xpost.run(["slim", "-o", "out/slim", "app"]).succeeds();
-    assert!(!ran.stderr.contains("split DWARF"), "{ran:?}");
-}
-
-#[test]
 fn quiet_prints_the_result_and_nothing_else() {
     let xpost = with_app();
     let ran = xpost.run(["slim", "--quiet", "--dry-run", "--no-debug-file", "app"]).succeeds();

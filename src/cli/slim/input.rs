@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::deliver::Delivery;
+use super::dwp::{self, Dwp};
 use super::identify::Identified;
 use super::job::Job;
 use super::place::{Source, To, debug_beside, output_name};
@@ -30,6 +31,8 @@ pub(super) struct Input<'data> {
     pub(super) debug_path: PathBuf,
     /// The debug file that is there already and belongs to this very build.
     pub(super) kept_debug: bool,
+    /// What split DWARF leaves out of the debug file.
+    pub(super) dwp: Option<Dwp>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -98,10 +101,20 @@ impl<'data> Input<'data> {
             slim_path,
             debug_path,
             kept_debug,
+            dwp: None,
             warnings: Vec::new(),
         };
+        let found = match input.new_debug() {
+            Some(_) => {
+                let slim = input.slim_path.as_deref();
+                dwp::find(&input.source, &input.elf, slim, &input.debug_path)?
+            }
+            None => dwp::Found::default(),
+        };
+        input.dwp = found.dwp;
         input.refuse_replacing(job)?;
         input.warnings = input.find_warnings(job)?;
+        input.warnings.extend(found.warning);
         Ok(input)
     }
 
@@ -128,6 +141,7 @@ impl<'data> Input<'data> {
         let mut in_tree = self.in_tree(job).into_iter().flatten();
         if self.changes() && in_tree.any(|output| delivery.is_input(&output))
             || self.new_debug().is_some() && delivery.is_input(&self.debug_path)
+            || self.dwp.as_ref().is_some_and(|dwp| delivery.is_input(&dwp.path))
         {
             return Err(delivery.replaces());
         }
@@ -145,14 +159,6 @@ impl<'data> Input<'data> {
         let path = &self.source;
         let mut warnings = Vec::from_iter(self.identified.warning(path, job.build_id));
         warnings.extend(self.delivery(job).other_names()?);
-        let split = inspect::split_units(&self.elf).unwrap_or(0);
-        if let Some(slim) = self.slim_path.as_ref().filter(|_| split != 0) {
-            warnings.push(format!(
-                "{path} has split DWARF ({split} units are in .dwo files), which a debugger reads from {}.dwp: put its .dwp \
-                 there (made by dwp -e {path} or llvm-dwp); it is no part of the debug file",
-                slim.display()
-            ));
-        }
         if !self.changes() {
             warnings.push(format!("{path} is slim already: nothing leaves it"));
         } else if !self.split.plan.leaves() {

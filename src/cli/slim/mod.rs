@@ -2,6 +2,7 @@
 
 mod choose;
 mod deliver;
+mod dwp;
 mod identify;
 mod input;
 mod job;

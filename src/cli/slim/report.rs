@@ -33,6 +33,11 @@ impl<'data> Input<'data> {
         } else if self.kept_debug {
             let _ = writeln!(text, "  debug     {debug_path}  (kept: it is this build's)");
         }
+        if let Some(dwp) = &self.dwp {
+            let path = dwp.path.display().to_string();
+            let size = ui::size(dwp.bytes.len() as u64);
+            let _ = writeln!(text, "  dwp       {}  {size}", ui::safe(&path));
+        }
         if let Some(build_id) = &self.build_id {
             let methods = self.identified.methods();
             let _ = writeln!(text, "  build-id  {build_id}{methods}");
@@ -155,6 +160,11 @@ impl<'data> Input<'data> {
             },
             "slim": named(shown(self.slim_path.as_ref()), &self.split.slim),
             "debug": self.new_debug().map(|debug| named(self.debug_path.display().to_string(), debug)),
+            "dwp": self.dwp.as_ref().map(|dwp| json!({
+                "path": dwp.path.display().to_string(),
+                "size": dwp.bytes.len(),
+                "digest": Digest::of(&dwp.bytes),
+            })),
             "platform": self.platform.as_ref().map(ToString::to_string),
             "target": self.platform.as_ref().map(Platform::target),
             "buildId": self.build_id,

@@ -14,7 +14,7 @@ use crate::cli::ui::Ui;
 use crate::digest::Digest;
 use crate::fs::{self, Mode};
 use crate::inspect;
-use crate::release::Staged;
+use crate::release::{Staged, companion};
 
 impl Input<'_> {
     /// Writes the outputs. What the slim file cannot have of the input's attributes becomes a warning.
@@ -28,6 +28,9 @@ impl Input<'_> {
         if let Some(debug) = self.new_debug() {
             staged.write(&self.debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
         }
+        if let Some(dwp) = &self.dwp {
+            staged.write(&dwp.path, Mode::Data, |out| out.write_all(&dwp.bytes))?;
+        }
         let slim = &self.split.slim;
         let refused = self.delivery(job).deliver(staged, ui, |mut out| slim.write_to(&mut out))?;
         self.warnings.extend(refused);
@@ -37,6 +40,11 @@ impl Input<'_> {
             } else if self.kept_debug {
                 let bytes = fs::read(&self.debug_path)?;
                 staged.write(&debug_path, Mode::Data, |out| out.write_all(&bytes))?;
+            }
+            if let Some(dwp) = &self.dwp {
+                for path in dwp.in_tree(&program_path) {
+                    staged.write(&path, Mode::Data, |out| out.write_all(&dwp.bytes))?;
+                }
             }
             let slim = &self.split.slim;
             staged.write(&program_path, Mode::Executable, |mut out| slim.write_to(&mut out))?;
@@ -59,6 +67,13 @@ impl Input<'_> {
         if self.new_debug().is_none() && !self.kept_debug {
             staged.remove(self.debug_path.clone());
         }
+        if self.dwp.is_none()
+            && !self.kept_debug
+            && let Some(name) = slim_path.file_name()
+        {
+            let dwp = companion::dwp(&name.to_string_lossy());
+            staged.remove(slim_path.with_file_name(dwp));
+        }
         Ok(())
     }
 }
@@ -66,7 +81,8 @@ impl Input<'_> {
 impl Outcome for Input<'_> {
     fn files(&self) -> Vec<PathBuf> {
         let debug_path = self.new_debug().map(|_| self.debug_path.clone());
-        self.slim_path.iter().cloned().chain(debug_path).collect()
+        let dwp_path = self.dwp.as_ref().map(|dwp| dwp.path.clone());
+        self.slim_path.iter().cloned().chain(debug_path).chain(dwp_path).collect()
     }
 
     fn in_tree(&self, job: &Job) -> Option<[PathBuf; 2]> {
