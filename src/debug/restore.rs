@@ -341,16 +341,18 @@ fn anew<'data>(
     for part in parts {
         let mut header = part.header;
         let is_loaded = header.sh_flags.0 & elf::SHF_ALLOC.0 != 0;
-        if let Some(data) = part.data {
-            if !is_loaded {
-                layout.align(if header.sh_addralign <= 4096 { header.sh_addralign } else { 1 });
-                header.sh_size = data.len() as u64;
-                header.sh_offset = layout.push(piece(data), Holds::Loaded);
-            }
-        } else {
-            header.sh_offset = header.sh_offset.min(loaded_end);
+        if let Some(data) = part.data.filter(|_| !is_loaded) {
+            layout.align(if header.sh_addralign <= 4096 { header.sh_addralign } else { 1 });
+            header.sh_size = data.len() as u64;
+            header.sh_offset = layout.push(piece(data), Holds::Loaded);
         }
         headers.push(header);
+    }
+    let is_empty =
+        |header: &&mut SectionHeader| header.sh_type == elf::SHT_NOBITS || header.sh_size == 0;
+    for header in headers.iter_mut().filter(is_empty) {
+        // Readers check offsets even of sections without contents.
+        header.sh_offset = header.sh_offset.min(layout.len());
     }
     let encoder = slim.encoder();
     layout.align(encoder.address_size());
