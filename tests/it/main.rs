@@ -26,6 +26,7 @@ mod login;
 mod notes;
 mod objects;
 mod oracle;
+mod patched;
 mod payload;
 mod place;
 mod readers;

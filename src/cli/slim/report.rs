@@ -46,6 +46,11 @@ impl<'data> Input<'data> {
             let size = ui::size(payload.range.end - payload.range.start);
             let _ = writeln!(text, "  payload   {}, {size}, stays at the end", payload.kind.name());
         }
+        let sizes = self.split.slim.sizes();
+        if let Some((_, size)) = sizes.iter().find(|(holds, _)| *holds == Holds::Hole) {
+            let size = ui::size(*size);
+            let _ = writeln!(text, "  hole      {size} of zeros: a segment lies behind what left");
+        }
         let choice = &self.split.plan.symbols;
         if choice.keeps_any() {
             let _ = writeln!(text, "  symbols   {} of {} kept", choice.kept.len(), choice.total);
