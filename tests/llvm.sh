@@ -17,7 +17,7 @@ main() {
     mkdir -p "$work"
     cd "$work"
     [[ -d ELF ]] || fetch
-    rm -rf objects
+    rm -rf objects refusals
     mkdir objects
     local test document made=0 split=0 refused=0 wrong=0 exit
     while read -r test; do
@@ -33,7 +33,10 @@ main() {
                 split=$((split + 1))
                 readable "$object" || { wrong=$((wrong + 1)); printf 'llvm: %s: what was written cannot be read\n' "$object"; }
                 ;;
-            3 | 8) refused=$((refused + 1)) ;;
+            3 | 8)
+                refused=$((refused + 1))
+                printf '%s: %s\n' "$object" "$(sed -n 's/^  //p' "$object.log")" >>refusals
+                ;;
             *)
                 wrong=$((wrong + 1))
                 printf 'llvm: %s: exit %d: %s\n' "$object" "$exit" "$(tail -n 3 "$object.log")"
@@ -42,7 +45,6 @@ main() {
         done
     done < <(grep -rl --include='*.test' --include='*.yaml' --include='*.s' '!ELF$' ELF | sort)
     printf 'llvm: %d files: %d split, %d refused, %d wrong\n' "$made" "$split" "$refused" "$wrong"
-    sed -n 's/^  //p' objects/*.log | sed 's/0x[0-9a-f]*\|[0-9][0-9]*/N/g' | sort | uniq -c | sort -rn | head -n 30 >refusals.txt
     ((made > 200 && wrong == 0))
 }
 
@@ -64,7 +66,7 @@ fetch() {
     apt-get "${options[@]}" source --download-only "$package"
     archive=$(compgen -G "$package*.orig.tar.xz")
     tar --extract --file "$archive" --strip-components=5 --wildcards '*/llvm/test/tools/llvm-objcopy/ELF'
-    rm -rf apt "$archive"
+    rm -rf apt "${package}"_*
 }
 
 main
