@@ -50,7 +50,13 @@ impl Symbol<'_> {
 
     /// Whether it marks where code or data begins, which linkers for Arm and RISC-V read (AAELF64, "Mapping symbols").
     pub fn is_mapping(&self) -> bool {
-        let named = matches!(self.name, [b'$', b'a' | b'd' | b't' | b'x', ..]);
+        let named = matches!(
+            self.name,
+            // RISC-V ELF psABI, "Mapping Symbol": the instruction set may follow.
+            [b'$', b'a' | b'd' | b't' | b'x']
+                | [b'$', b'a' | b'd' | b't' | b'x', b'.', ..]
+                | [b'$', b'x', b'r', b'v', ..]
+        );
         named && self.info == elf::SymbolInfo::new(elf::STB_LOCAL, elf::STT_NOTYPE)
     }
 

@@ -15,6 +15,7 @@ mod action;
 mod archives;
 mod build_id;
 mod environment;
+mod expectations;
 mod foreign;
 mod forms;
 mod generated;
