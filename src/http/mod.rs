@@ -82,12 +82,14 @@ pub struct Request<'a> {
     pub headers: HeaderMap,
     /// Sent whole; [`Http::upload`] streams instead.
     pub body: &'a [u8],
+    /// The answer is a document of at most so many bytes: all of it has to arrive before the try is one that succeeded.
+    pub document: Option<u64>,
 }
 
 impl Request<'_> {
     /// A request without headers and body.
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: &[] }
+        Self { method, url, headers: HeaderMap::new(), body: &[], document: None }
     }
 }
 
@@ -135,11 +137,9 @@ impl Http {
     pub fn send(&self, request: &Request<'_>) -> Result<Response<'_>, Error> {
         let mut attempts = self.attempts();
         loop {
-            let error = match self.send_once(request) {
-                Ok(response) if !retry::is_transient(response.status().as_u16()) => {
-                    return Ok(response);
-                }
-                Ok(response) => response.into_error(),
+            let error = match self.send_once(request).and_then(|response| whole(request, response))
+            {
+                Ok(response) => return Ok(response),
                 Err(error) => error,
             };
             if !attempts.again(&error) {
@@ -199,6 +199,20 @@ impl fmt::Debug for Http {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Http").field("options", &self.options).finish_non_exhaustive()
     }
+}
+
+/// An answer that is one: no failure that may pass, and a document to its end.
+fn whole<'http>(
+    request: &Request<'_>,
+    mut response: Response<'http>,
+) -> Result<Response<'http>, Error> {
+    if retry::is_transient(response.status().as_u16()) {
+        return Err(response.into_error());
+    }
+    if let Some(limit) = request.document.filter(|_| response.status().is_success()) {
+        response.buffer(limit)?;
+    }
+    Ok(response)
 }
 
 /// Whether an answer may send us from one URL to another: never from TLS to none, and never from elsewhere to

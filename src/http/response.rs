@@ -89,6 +89,12 @@ impl<'http> Response<'http> {
     /// # Errors
     /// More than `limit` bytes, or a connection that ends early.
     pub fn read_small(mut self, limit: u64) -> Result<Vec<u8>, Error> {
+        self.buffer(limit)?;
+        Ok(self.rest.into())
+    }
+
+    /// Reads the whole body, to be given out later.
+    pub(super) fn buffer(&mut self, limit: u64) -> Result<(), Error> {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.next_chunk()? {
             if bytes.len() as u64 + chunk.len() as u64 > limit {
@@ -96,7 +102,8 @@ impl<'http> Response<'http> {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes)
+        self.rest = bytes.into();
+        Ok(())
     }
 
     /// The answer as the error it is, with what the server says about it.

@@ -16,6 +16,7 @@ mod archives;
 mod build_id;
 mod environment;
 mod expectations;
+mod faults;
 mod foreign;
 mod forms;
 mod generated;

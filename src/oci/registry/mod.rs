@@ -99,6 +99,7 @@ impl Registry {
         let step = || format!("get {name} from {}", self.repository);
         let mut request = Request::new(Method::GET, self.manifest_url(name)?);
         request.headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
+        request.document = Some(MAX_MANIFEST);
         let response = self.session.send(request, &step)?;
         if response.status() == 404 {
             return Ok(None);

@@ -56,6 +56,7 @@ impl Registry {
             let Some(url) = next.take() else { break };
             let mut request = Request::new(Method::GET, url.clone());
             request.headers.insert(header::ACCEPT, HeaderValue::from_static(media::INDEX));
+            request.document = Some(MAX_MANIFEST);
             let response = self.session.send(request, &step)?;
             let unknown = matches!(response.status().as_u16(), 400 | 404 | 405 | 406 | 415 | 501);
             let listing = response.status().is_success() && response.media_type() == media::INDEX;

@@ -194,6 +194,7 @@ impl Session {
             request.headers.insert(header::AUTHORIZATION, value);
         }
         request.body = form.as_bytes();
+        request.document = Some(MAX_TOKEN);
         let step = || format!("get a token for {}", self.place());
         let failed = |source| Error::Http { step: step(), source };
         let response = self.http.send(&request).map_err(failed)?;

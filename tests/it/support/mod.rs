@@ -3,6 +3,7 @@
 
 pub mod corpus;
 pub mod elf;
+pub mod faulty;
 pub mod law;
 pub mod release;
 pub mod server;

@@ -204,6 +204,37 @@ fn a_download_that_always_breaks_is_a_network_error() {
     assert_eq!(server.seen().len(), 3);
 }
 
+/// Serves answers that are cut, each at another byte, and then whole.
+fn cut(of: impl Fn(&Seen) -> Vec<u8> + Send + 'static) -> Server {
+    Server::start(move |count, request| {
+        let mut answer = of(request);
+        if count % 2 == 1 {
+            answer.truncate(count / 2 % answer.len());
+        }
+        answer
+    })
+}
+
+#[test]
+fn an_answer_that_is_cut_at_any_byte_is_asked_for_again() {
+    let server = cut(|_| index(&release()));
+    let registry = server.registry();
+    for _ in 0..index(&release()).len() {
+        assert_eq!(registry.tagged(&v1()).expect("an answer"), Some(release()));
+    }
+    let bytes = b"0123456789";
+    let server = cut(|_| answer("200 OK", "", b"0123456789"));
+    let registry = server.registry();
+    for _ in 0..answer("200 OK", "", bytes).len() {
+        assert_eq!(fetch(&registry, &blob(bytes)).expect("the blob"), bytes);
+    }
+    let server = cut(|_| answer("201 Created", "", b""));
+    let registry = server.registry();
+    for _ in 0..answer("201 Created", "", b"").len() {
+        registry.put_manifest(&release()).expect("put");
+    }
+}
+
 #[test]
 fn other_bytes_than_asked_for_are_damage() {
     let server = Server::start(|_, _| answer("200 OK", "", b"9876543210"));

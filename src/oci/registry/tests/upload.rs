@@ -27,8 +27,8 @@ fn an_upload_is_one_put_of_known_length_and_begins_anew_after_a_failure() {
         1 => answer("202 Accepted", "Location: /up?_state=a%2Fb\r\n", b""),
         2 => Vec::new(),
         // Asked how much has arrived, it does not know.
-        3 => answer("404 Not Found", "", b""),
-        4 => answer("202 Accepted", &format!("Location: /up2{}\r\n", "/x"), b""),
+        3 | 4 => answer("404 Not Found", "", b""),
+        5 => answer("202 Accepted", &format!("Location: /up2{}\r\n", "/x"), b""),
         _ => answer("201 Created", "", &request.body[..0]),
     });
     send(&server.registry(), b"0123456789").expect("sent");
@@ -89,6 +89,8 @@ fn a_token_that_runs_out_in_the_middle_of_an_upload_is_replaced() {
             answer("401 Unauthorized", &challenge, b"")
         } else if request.line.starts_with("GET") {
             answer("204 No Content", "Range: 0-0\r\n", b"")
+        } else if request.line.starts_with("HEAD") {
+            answer("404 Not Found", "", b"")
         } else if request.line.starts_with("POST") {
             // The first token ends here, before the bytes arrive.
             *tokens += i32::from(*tokens == 1);
@@ -103,7 +105,7 @@ fn a_token_that_runs_out_in_the_middle_of_an_upload_is_replaced() {
         .iter()
         .filter_map(|seen| seen.line.split(['?', ' ']).next().map(str::to_owned))
         .collect();
-    assert_eq!(lines, ["POST", "GET", "POST", "PUT", "GET", "GET", "GET", "POST", "PUT"]);
+    assert_eq!(lines, ["POST", "GET", "POST", "PUT", "GET", "GET", "GET", "HEAD", "POST", "PUT"]);
 }
 
 #[test]
@@ -123,6 +125,25 @@ fn an_upload_that_breaks_goes_on_where_the_registry_says() {
     let seen = server.seen();
     assert_eq!((seen[3].body.as_slice(), seen[4].body.len()), (&b"456789"[..], 0));
     assert!(seen[4].line.contains("digest=sha256"), "{}", seen[4].line);
+}
+
+#[test]
+fn an_upload_whose_answer_was_lost_is_not_sent_again() {
+    let server = Server::start(|count, _| match count {
+        1 => answer("202 Accepted", "Location: /up\r\n", b""),
+        2 => Vec::new(),
+        3 => answer("404 Not Found", "", b""),
+        _ => answer("200 OK", "", b"0123456789"),
+    });
+    send(&server.registry(), b"0123456789").expect("sent");
+    assert_eq!(
+        steps(&server)[2..4],
+        [
+            "GET /up",
+            "HEAD /v2/app/blobs/sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882"
+        ]
+    );
+    assert_eq!(server.seen().len(), 4);
 }
 
 #[test]
