@@ -4,6 +4,9 @@
 //! The modules stand in pipeline order, and a module uses only the modules above it: bytes become
 //! an [`elf::Elf`], a plan is made from it, a layout from the plan, and files from the layout.
 //! Nothing flows back. `ARCHITECTURE.md` has the picture.
+//!
+//! A program that embeds the slimming alone turns the default features off; `sbom`, `sign`, `oci` (with `sign`), `net`
+//! (with `oci`) and `cli` (all) add the modules of these names, sockets, and the command line.
 
 pub mod digest;
 
@@ -30,10 +33,13 @@ pub mod tar;
 
 pub mod release;
 
+#[cfg(feature = "sbom")]
 pub mod sbom;
 
+#[cfg(feature = "sign")]
 pub mod sign;
 
+#[cfg(feature = "oci")]
 pub mod oci;
 
 #[cfg(feature = "cli")]

@@ -34,8 +34,13 @@ actions() {
 
 clippy() { cargo clippy --quiet --locked --all-targets -- -D warnings; }
 
-# The library alone, without command line and network, is a feature set that others may use.
-features() { cargo clippy --quiet --locked --lib --no-default-features -- -D warnings; }
+# What others may build: slimming alone, and that with one thing more.
+features() {
+    local feature
+    for feature in '' sbom sign oci net; do
+        cargo clippy --quiet --locked --lib --no-default-features --features "$feature" -- -D warnings
+    done
+}
 
 doc() { RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --locked --no-deps; }
 
