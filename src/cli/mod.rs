@@ -2,11 +2,16 @@
 //!
 //! Here and only here are the environment read, the clock, the terminal and the exit code.
 
+mod attach;
 mod coherent;
+mod copy;
+mod discover;
 mod environment;
 mod failure;
+mod files;
 mod load_identity;
 mod login;
+mod published;
 mod pull;
 mod push;
 mod restore;
@@ -74,6 +79,9 @@ enum Command {
     Push(push::Args),
     Verify(verify::Args),
     Pull(pull::Args),
+    Copy(copy::Args),
+    Attach(attach::Args),
+    Discover(discover::Args),
     Login(login::Login),
     Logout(login::Logout),
     Completions(shell::Completions),
@@ -129,6 +137,9 @@ impl Command {
             Self::Push(args) => ("push", push::run(&args, global, ui)),
             Self::Verify(args) => ("verify", verify::run(&args, ui)),
             Self::Pull(args) => ("pull", pull::run(&args, ui)),
+            Self::Copy(args) => ("copy", copy::run(&args, ui)),
+            Self::Attach(args) => ("attach", attach::run(&args, ui)),
+            Self::Discover(args) => ("discover", discover::run(&args, ui)),
             Self::Login(args) => ("login", login::login(&args, ui)),
             Self::Logout(args) => ("logout", login::logout(&args, ui)),
             Self::Completions(args) => ("completions", shell::completions(&args, ui)),

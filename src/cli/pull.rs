@@ -1,32 +1,41 @@
-//! `xpost pull`: fetch a release's binaries for one platform, and what a debugger needs.
+//! `xpost pull`: fetch a release's binaries for one platform, what a debugger needs, or all of it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::failure::{Exit, Failure};
+use super::failure::{self, Exit, Failure};
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
 use super::{sign, verify};
 use crate::build_id::BuildId;
+use crate::digest::Digest;
 use crate::elf::Elf;
 use crate::fs;
 use crate::inspect;
+use crate::oci::gather::{self, ByBuildId};
 use crate::oci::manifest::PlatformEntry;
-use crate::oci::pull::{Content, Extent, Plan, Published, PublishedPlatform, RemoteFile};
-use crate::oci::{self, Access, Reference, Signatures, Store};
+use crate::oci::pull::{
+    Content, Extent, Fetched, Item, Plan, Published, PublishedPlatform, RemoteFile,
+};
+use crate::oci::{self, Access, Connection, Reference, Signatures, Store, Trusted};
+use crate::release::Staged;
+use crate::sign::PublicKey;
 
 /// Fetch the binaries of a release for this machine's platform
 ///
 /// Every byte is checked against its digest before a file gets its name, and binaries become executable. With --key
-/// the release must be signed with that key, and only files that the signature covers are fetched.
+/// the release must be signed with that key, and only files that the signature covers are fetched. --all makes the release
+/// directory again that was published; --build-id needs nothing but a repository and the id that a core names.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   xpost pull ghcr.io/org/app:v1 -o site
   xpost pull ghcr.io/org/app:v1 -o site --debug --key release.pub
-  gdb -iex 'set debug-file-directory site/debug' site/app core")]
+  gdb -iex 'set debug-file-directory site/debug' site/app core
+  xpost pull ghcr.io/org/app --build-id e88201535b323b96eb5a1e34529f4ed2cd0225d5 -o site
+  xpost pull ghcr.io/org/app:v1 --all -o xpost-out")]
 pub(super) struct Args {
     /// HOST/NAME:TAG, HOST/NAME@DIGEST, or oci:DIR[:TAG]
     #[arg(value_name = "REF")]
@@ -34,6 +43,18 @@ pub(super) struct Args {
     /// Where the files go
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
+    /// Every platform with all that belongs to it, as a release directory; DIR has to be empty or new
+    #[arg(long, requires = "output", conflicts_with_all = ["platform", "target", "debug", "debug_from", "build_id"])]
+    all: bool,
+    /// Only the debug file and the binary with this build-id, into DIR/debug/.build-id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["platform", "target", "debug", "debug_from"])]
+    build_id: Option<BuildId>,
+    /// Where a platform has several builds: the one for this target triple
+    #[arg(long, value_name = "TRIPLE", conflicts_with = "platform")]
+    target: Option<String>,
+    /// Fetch the debug files from this repository (see `push --debug-to`)
+    #[arg(long, value_name = "REPOSITORY")]
+    debug_from: Option<Reference>,
     /// Another platform than this machine's: OS/ARCH[/VARIANT]
     #[arg(long, value_name = "PLATFORM", value_parser = platform)]
     platform: Option<PlatformEntry>,
@@ -51,7 +72,7 @@ pub(super) struct Args {
 }
 
 /// `OS/ARCH[/VARIANT]`
-fn platform(text: &str) -> Result<PlatformEntry, String> {
+pub(super) fn platform(text: &str) -> Result<PlatformEntry, String> {
     let mut parts = text.split('/');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(os), Some(architecture), variant, None)
@@ -88,12 +109,25 @@ fn here() -> PlatformEntry {
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let doing = || format!("cannot pull {}", args.reference);
     let explain = |error: oci::Error| store::failure(doing(), &error);
-    let store = store::open(&args.reference, Access::Read, &args.reach)?;
-    let wanted = args.platform.clone().unwrap_or_else(here);
-    let (published, signatures) = resolve(args, store.as_ref(), &wanted)?;
-    let platform = published.platform(&wanted).map_err(explain)?;
+    let connection = args.reach.connection(&args.reference)?;
+    let store = store::open_with(&args.reference, Access::Read, &connection)?;
+    let store = store.as_ref();
+    let key = args.key.as_deref().map(sign::read_public_key).transpose()?;
+    if let Some(id) = &args.build_id {
+        return by_build_id(args, store, id, key.as_ref(), ui);
+    }
+    let (published, trusted) = resolve(args, store, key.as_ref())?;
     // From here everything goes by digest.
-    let extent = if args.debug { Extent::Debug } else { Extent::Binaries };
+    if args.all {
+        return everything(args, store, &published, trusted.as_ref().zip(key.as_ref()), ui);
+    }
+    let platform = match &args.target {
+        Some(target) => published.target(target),
+        None => published.platform(&args.platform.clone().unwrap_or_else(here)),
+    };
+    let platform = platform.map_err(explain)?;
+    let signatures =
+        trusted.as_ref().map(|trusted| signatures(args, trusted, platform)).transpose()?;
     let covered = |file: &RemoteFile| {
         let covered = signatures.as_ref().is_none_or(|signatures| signatures.cover(file));
         if !covered {
@@ -104,63 +138,208 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         }
         covered
     };
-    let plan = Plan::new(store.as_ref(), &platform.descriptor, &args.output, extent, &covered)
-        .map_err(explain)?;
+    let extent = if args.debug { Extent::Debug } else { Extent::Binaries };
+    let plan =
+        Plan::new(store, &platform.descriptor, &args.output, extent, &covered).map_err(explain)?;
     if plan.items.is_empty() {
         return Err(Failure::plain(Exit::NotFound, doing())
             .because(format!("there is no file in {}", platform.descriptor.digest)));
     }
-    refuse_uncovered(&plan, signatures.as_ref(), args.debug)
+    let from_elsewhere = match &args.debug_from {
+        Some(from) => Some(debug_from(args, from, &connection, &plan, signatures.as_ref())?),
+        None => None,
+    };
+    let elsewhere = from_elsewhere.as_ref().map(|(_, plan)| plan);
+    refuse_uncovered(&plan, elsewhere, signatures.as_ref(), args.debug)
         .map_err(|reason| Failure::plain(Exit::Unverified, doing()).because(reason))?;
     let observer = store::progress(ui, "pulled");
-    let fetched = plan.fetch(store.as_ref(), &look_inside, &observer).map_err(explain)?;
-    let mut text =
-        format!("{}@{}  {platform}\n", ui::safe(&store.name()), published.root.descriptor.digest);
-    let mut rows = Vec::new();
-    for file in &fetched {
-        let path = file.path.display().to_string();
-        let _ = writeln!(text, "  {}  {}", ui::safe(&path), ui::size(file.file.descriptor.size));
-        rows.push(json!({ "path": path, "digest": file.file.descriptor.digest, "size": file.file.descriptor.size, "buildId": file.build_id }));
+    let mut fetched = plan.fetch(store, &look_inside, &observer).map_err(explain)?;
+    if let Some((store, plan)) = &from_elsewhere {
+        fetched.extend(plan.fetch(store.as_ref(), &look_inside, &observer).map_err(explain)?);
     }
-    let value = json!({
-        "reference": format!("{}@{}", store.name(), published.root.descriptor.digest),
-        "digest": published.root.descriptor.digest,
-        "platform": platform.to_string(),
-        "verified": signatures.is_some(),
-        "files": rows,
-    });
-    ui.result("pull", value, &text)?;
-    if args.debug && !fetched.iter().any(|file| file.file.content == Content::Debug) {
+    let root = published.root.descriptor.digest;
+    report(store, &root, &platform.to_string(), signatures.is_some(), &fetched, ui)?;
+    let wanted = args.debug || args.debug_from.is_some();
+    if wanted && !fetched.iter().any(|file| file.file.content == Content::Debug) {
         ui.warn("the release has no debug files for this platform");
     }
     Ok(())
 }
 
-/// What the reference names, and what the signature of the wanted platform covers where a key was given.
+fn report(
+    store: &dyn Store,
+    root: &Digest,
+    what: &str,
+    verified: bool,
+    fetched: &[Fetched],
+    ui: Ui,
+) -> Result<(), Failure> {
+    let reference = format!("{}@{root}", store.name());
+    let mut text = format!("{}  {}\n", ui::safe(&reference), ui::safe(what));
+    let mut rows = Vec::new();
+    for file in fetched {
+        let path = file.path.display().to_string();
+        let _ = writeln!(text, "  {}  {}", ui::safe(&path), ui::size(file.file.descriptor.size));
+        rows.push(json!({ "path": path, "digest": file.file.descriptor.digest, "size": file.file.descriptor.size, "buildId": file.build_id }));
+    }
+    let value = json!({
+        "reference": reference,
+        "digest": root,
+        "platform": what,
+        "verified": verified,
+        "files": rows,
+    });
+    ui.result("pull", value, &text)
+}
+
+/// The debug files of the planned binaries, from a repository that has nothing else.
+fn debug_from(
+    args: &Args,
+    from: &Reference,
+    connection: &Connection,
+    plan: &Plan,
+    signatures: Option<&Signatures>,
+) -> Result<(Box<dyn Store>, Plan), Failure> {
+    let explain =
+        |error: oci::Error| store::failure(format!("cannot pull debug files from {from}"), &error);
+    let store = store::open_with(from, Access::Read, connection)?;
+    let mut items: Vec<Item> = Vec::new();
+    for id in plan.items.iter().filter_map(|item| item.file.build_id.as_ref()) {
+        let found =
+            ByBuildId::find(store.as_ref(), id, &oci::Target::default()).map_err(explain)?;
+        let plan = found.plan(store.as_ref(), id, &args.output).map_err(explain)?;
+        items.extend(plan.items.into_iter().filter(|item| item.file.content != Content::Binary));
+    }
+    items.dedup();
+    let uncovered_one = |item: &&Item| signatures.is_some_and(|of| !of.cover(&item.file));
+    if let Some(item) = items.iter().find(uncovered_one) {
+        return Err(uncovered(args, item));
+    }
+    Ok((store, Plan { items }))
+}
+
+fn uncovered(args: &Args, item: &Item) -> Failure {
+    Failure::plain(Exit::Unverified, format!("cannot pull {}", args.reference)).because(format!(
+        "the signature does not cover {} {}",
+        item.file.title, item.file.descriptor.digest
+    ))
+}
+
+/// What a core names: nothing but a repository and an id are needed.
+fn by_build_id(
+    args: &Args,
+    store: &dyn Store,
+    id: &BuildId,
+    key: Option<&PublicKey>,
+    ui: Ui,
+) -> Result<(), Failure> {
+    let doing = || format!("cannot pull {}", args.reference);
+    let explain = |error: oci::Error| {
+        let hint = "name a release as well (:TAG): mirrors lose the tags of build-ids";
+        let failure = store::failure(doing(), &error);
+        let bare = args.reference.target == oci::Target::default();
+        if bare && failure.exit == Exit::NotFound { failure.hint(hint) } else { failure }
+    };
+    let found = ByBuildId::find(store, id, &args.reference.target).map_err(explain)?;
+    let plan = found.plan(store, id, &args.output).map_err(explain)?;
+    if let Some(key) = key {
+        let unsigned = || Failure::plain(Exit::Unverified, doing());
+        let manifest = found.binary.clone().ok_or_else(|| {
+            unsigned().because("the manifest of the binary, which would be signed, is not here")
+        })?;
+        let trusted = Trusted::verify(store, manifest, key, None);
+        let trusted = trusted.map_err(|error| Failure::new(Exit::Unverified, doing(), &error))?;
+        let covered = |item: &&Item| trusted.platforms.iter().any(|of| of.cover(&item.file));
+        if let Some(item) = plan.items.iter().find(|item| !covered(item)) {
+            return Err(uncovered(args, item));
+        }
+    }
+    let observer = store::progress(ui, "pulled");
+    let fetched = plan.fetch(store, &look_inside, &observer).map_err(explain)?;
+    let root = found.debug.descriptor.digest;
+    report(store, &root, &format!("build-id {id}"), key.is_some(), &fetched, ui)
+}
+
+/// The release directory that was published.
+fn everything(
+    args: &Args,
+    store: &dyn Store,
+    published: &Published,
+    trusted: Option<(&Trusted, &PublicKey)>,
+    ui: Ui,
+) -> Result<(), Failure> {
+    let doing = || format!("cannot pull {}", args.reference);
+    let explain = |error: oci::Error| store::failure(doing(), &error);
+    if !fs::list(&args.output)?.is_empty() {
+        return Err(Failure::plain(Exit::Refused, doing())
+            .because(format!("{} is not empty", args.output.display()))
+            .hint("a release directory is made anew: name another with -o"));
+    }
+    let root = published.root.descriptor.digest;
+    let counts = |platform: Option<&PublishedPlatform>, digest, bundle: &[u8]| {
+        trusted.is_none_or(|(_, key)| oci::signs(bundle, key, platform, digest))
+    };
+    let mut plan =
+        gather::of_index(store, &root, &args.output, &|bundle| counts(None, root, bundle))
+            .map_err(explain)?;
+    for platform in &published.platforms {
+        let directory = args.output.join(gather::directory(platform).map_err(explain)?);
+        let manifest = &platform.descriptor;
+        let counts = |bundle: &[u8]| counts(Some(platform), manifest.digest, bundle);
+        let mut of = gather::of_platform(store, manifest, &directory, &counts).map_err(explain)?;
+        if let Some((trusted, _)) = trusted {
+            let signatures = signatures(args, trusted, platform)?;
+            of.items.retain(|item| {
+                item.file.title.ends_with(".sigstore.json") || signatures.cover(&item.file) || {
+                    ui.warn(&format!("{} is not signed and is left out", item.file.title));
+                    false
+                }
+            });
+        }
+        plan.items.extend(of.items);
+    }
+    let observer = store::progress(ui, "pulled");
+    let fetched = plan.fetch(store, &look_inside, &observer).map_err(explain)?;
+    let mut staged = Staged::default();
+    staged
+        .annotate(&args.output, &published.annotations)
+        .map_err(|error| failure::release(error, &args.output))?;
+    staged.commit()?;
+    report(store, &root, "all platforms", trusted.is_some(), &fetched, ui)
+}
+
+/// What the reference names, and whether it is signed where a key was given.
 fn resolve(
     args: &Args,
     store: &dyn Store,
-    wanted: &PlatformEntry,
-) -> Result<(Published, Option<Signatures>), Failure> {
-    let explain =
-        |error: oci::Error| store::failure(format!("cannot pull {}", args.reference), &error);
-    let key = args.key.as_deref().map(sign::read_public_key).transpose()?;
-    let Some(key) = key else {
-        let root = oci::resolve(store, &args.reference.target).map_err(explain)?;
-        return Ok((Published::of(root).map_err(explain)?, None));
-    };
-    let trusted = verify::trust(&args.reference, store, &key, args.require_version.as_deref())?;
-    let platform: &PublishedPlatform = trusted.published.platform(wanted).map_err(explain)?;
-    let Some(signatures) = trusted.of(platform).cloned() else {
-        return Err(Failure::plain(Exit::Unverified, format!("cannot pull {}", args.reference))
-            .because(format!("{platform} is not signed")));
-    };
-    Ok((trusted.published, Some(signatures)))
+    key: Option<&PublicKey>,
+) -> Result<(Published, Option<Trusted>), Failure> {
+    if let Some(key) = key {
+        let trusted = verify::trust(&args.reference, store, key, args.require_version.as_deref())?;
+        return Ok((trusted.published.clone(), Some(trusted)));
+    }
+    let root = oci::resolve(store, &args.reference.target).and_then(Published::of);
+    let root =
+        root.map_err(|error| store::failure(format!("cannot pull {}", args.reference), &error))?;
+    Ok((root, None))
+}
+
+/// What the signatures of a platform cover.
+fn signatures(
+    args: &Args,
+    trusted: &Trusted,
+    platform: &PublishedPlatform,
+) -> Result<Signatures, Failure> {
+    trusted.of(platform).cloned().ok_or_else(|| {
+        Failure::plain(Exit::Unverified, format!("cannot pull {}", args.reference))
+            .because(format!("{platform} is not signed"))
+    })
 }
 
 /// A signature that does not cover a binary, or debug files that are signed and not there, fetches nothing.
 fn refuse_uncovered(
     plan: &Plan,
+    elsewhere: Option<&Plan>,
     signatures: Option<&Signatures>,
     debug: bool,
 ) -> Result<(), String> {
@@ -171,10 +350,11 @@ fn refuse_uncovered(
             item.file.title, item.file.descriptor.digest
         ));
     }
-    let planned = |name: &str| plan.items.iter().any(|item| item.file.title == name);
+    let items = || [Some(plan), elsewhere].into_iter().flatten().flat_map(|plan| &plan.items);
+    let planned = |name: &str| items().any(|item| item.file.title == name);
     let is_debug = |name: &&str| [".debug", ".dwp"].iter().any(|end| name.ends_with(end));
     let mut debug_files = signatures.names().filter(is_debug);
-    match debug_files.find(|name| debug && !planned(name)) {
+    match debug_files.find(|name| (debug || elsewhere.is_some()) && !planned(name)) {
         Some(name) => Err(format!("{name} is signed and not there")),
         None => Ok(()),
     }

@@ -1,5 +1,6 @@
-//! `xpost push`: publish the release.
+//! `xpost push`: publish the release, or files as they are.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -7,89 +8,146 @@ use serde_json::{Value, json};
 use super::Global;
 use super::coherent;
 use super::failure::{self, Exit, Failure};
+use super::files::{self, PlainFile};
+use super::published::{self, Publishing};
+use super::pull;
 use super::sign::annotation;
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
-use crate::oci::{self, Access, Artifact, BuildIds, Occupied, Receipt, Reference, TagState};
+use crate::oci::manifest::{Manifest, PlatformEntry, media};
+use crate::oci::{self, Access, Artifact, DebugFiles, Graph, Options, Reference};
 use crate::release::{self, Release, Staged};
 
-/// Publish the release to a registry, or into an OCI layout directory
+/// Publish the release to a registry, or into an OCI layout
 ///
 /// Pushes the index, one manifest for each platform with the binaries, and as referrers the debug files, SBOMs and signatures.
-/// Everything is checked before, listed and read back after, and the tag moves last. The same release gives the same digest
-/// everywhere.
+/// Everything is checked before, listed and read back after, and the tags move last. The same release gives the same digest
+/// everywhere. With files it pushes these instead, in one manifest, as oras does.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  xpost push ghcr.io/org/app:v1
-  xpost push oci:release:v1                        # a directory, no registry needed")]
+  xpost push ghcr.io/org/app:v1.2.0 --tag v1.2 --tag latest
+  xpost push oci:release:v1                        # a directory, no registry needed
+  xpost push ghcr.io/org/app:v1 --debug-to ghcr.io/org/app-debug
+  xpost push ghcr.io/org/app:policy rules.json:application/json")]
 pub(super) struct Args {
-    /// HOST/NAME[:TAG], or oci:DIR[:TAG]
+    /// HOST/NAME[:TAG], oci:DIR[:TAG] or oci-archive:FILE.tar[:TAG]
     #[arg(value_name = "REF")]
     reference: Reference,
-    /// Move the tag where it points at another release
-    #[arg(long)]
-    overwrite: bool,
-    /// Move buildid- tags that point at another program's debug file
-    #[arg(long)]
-    force: bool,
-    /// An annotation of the index; of a signed release it is given to `xpost sign`
+    /// Instead of the release: files, with what they are
+    #[arg(value_name = "FILE[:MEDIATYPE]")]
+    files: Vec<PlainFile>,
+    /// What the files are together
+    #[arg(long, value_name = "TYPE", value_parser = files::media_type, requires = "files")]
+    artifact_type: Option<String>,
+    /// An annotation of the index (of a signed release it is given to `xpost sign`), or of the files' manifest
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = annotation)]
     annotations: Vec<(String, String)>,
-    /// Show what would be published; send nothing
-    #[arg(long)]
-    dry_run: bool,
+    /// Publish this platform of an unsigned release and no other: OS/ARCH[/VARIANT]
+    #[arg(long, value_name = "PLATFORM", value_parser = pull::platform, conflicts_with = "files")]
+    only_platform: Vec<PlatformEntry>,
+    /// Publish no debug files
+    #[arg(long, conflicts_with_all = ["files", "debug_to"])]
+    no_debug: bool,
+    /// Publish the debug files into this repository instead, where others may not read them
+    #[arg(long, value_name = "REPOSITORY", conflicts_with = "files")]
+    debug_to: Option<Reference>,
+    #[command(flatten)]
+    publishing: Publishing,
     #[command(flatten)]
     reach: Reach,
 }
 
 pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
-    if let Some(tag) = args.reference.target.tag.as_ref().filter(|tag| tag.is_reserved()) {
-        return Err(Failure::plain(Exit::Usage, format!("cannot push to {}", args.reference))
-            .because(format!("{tag} is the tag of a debug file or of a list of referrers"))
-            .hint("choose another tag"));
+    let options = args.publishing.options(&args.reference)?;
+    if !args.files.is_empty() {
+        return push_files(args, &options, ui);
     }
+    let doing = || format!("cannot push to {}", args.reference);
+    let explain = |error: oci::Error| store::failure(doing(), &error);
     let release = prepare(args, global)?;
     coherent::check(&release, false)?;
     coherent::warn_of_twins(&release, ui);
-    let doing = || format!("cannot push to {}", args.reference);
-    let artifact = Artifact::of(&release).map_err(|error| store::failure(doing(), &error))?;
-    coherent::check_signatures(&release, &artifact)?;
+    let public = match (args.no_debug, &args.debug_to) {
+        (false, None) => release.clone(),
+        _ => without_debug(release.clone()),
+    };
+    let artifact = Artifact::of(&public);
+    coherent::check_signatures(&public, &artifact)?;
+    let graph = Graph::of(&artifact);
+    let private = args.debug_to.as_ref().map(|to| private(to, &release, &artifact)).transpose()?;
+    let debug_graph =
+        private.as_ref().map(|files| Graph::of_debug_files(&files.nodes, &files.blobs));
     // From here the release is whole, and every byte that will be published is known.
     for stranger in &release.strangers {
         ui.warn(&format!("{} is no part of the release and is not published", stranger.display()));
     }
-    if args.dry_run {
-        let plan = contents(&release);
-        let value = json!({ "dryRun": true, "digest": artifact.index.descriptor.digest, "contents": plan_value(&release) });
-        return ui.result("push", value, &format!("{}\n{plan}", artifact.index.descriptor.digest));
+    if args.publishing.dry_run {
+        let mut text = format!("{}\n{}", artifact.index.descriptor.digest, contents(&public));
+        text.push_str(&published::manifests_text(&graph));
+        text.extend(debug_graph.iter().map(published::manifests_text));
+        let value = json!({
+            "dryRun": true,
+            "digest": artifact.index.descriptor.digest,
+            "tags": options.tags.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "contents": plan_value(&public),
+            "manifests": published::manifests_value(&graph),
+            "debugManifests": debug_graph.as_ref().map(published::manifests_value),
+        });
+        return ui.result("push", value, &text);
     }
     ui.note(&format!("publishing to {}:", args.reference));
-    for line in contents(&release).lines() {
+    for line in contents(&public).lines() {
         ui.note(line);
     }
     if !coherent::is_signed(&release) {
         ui.warn("the release is not signed (xpost sign --key KEY)");
     }
-    let target = store::open(&args.reference, Access::Write, &args.reach)?;
-    let options = oci::Options {
-        occupied: if args.overwrite { Occupied::Overwrite } else { Occupied::Refuse },
-        build_ids: if args.force { BuildIds::Force } else { BuildIds::Withhold },
-    };
+    let connection = args.reach.connection(&args.reference)?;
+    let target = store::open_with(&args.reference, Access::Write, &connection)?;
     let mut staged = Staged::default();
     staged
         .annotate(&global.release_dir, &release.annotations)
         .map_err(|error| failure::release(error, &global.release_dir))?;
     let observer = store::progress(ui, "pushed");
-    let receipt =
-        oci::push(&artifact, target.as_ref(), &args.reference.target, &options, &observer)
-            .map_err(|error| store::failure(doing(), &error))?;
+    // First, so that whoever sees the tag finds them.
+    let debug_receipt = match (&args.debug_to, &debug_graph) {
+        (Some(to), Some(graph)) => {
+            let target = store::open_with(to, Access::Write, &connection)?;
+            let nameless = Options { tags: Vec::new(), digest: None, ..options.clone() };
+            let receipt = oci::push(graph, target.as_ref(), &nameless, &observer);
+            Some(receipt.map_err(|error| store::failure(format!("cannot push to {to}"), &error))?)
+        }
+        _ => None,
+    };
+    let receipt = oci::push(&graph, target.as_ref(), &options, &observer).map_err(explain)?;
     // From here it is published, with these annotations.
     staged.commit()?;
-    report(&receipt, ui)
+    published::report("push", &receipt, debug_receipt.as_ref(), &args.publishing, ui)
 }
 
-/// The release with the annotations that were given; they are in no file yet.
+/// Files as they are, in one manifest.
+fn push_files(args: &Args, options: &Options, ui: Ui) -> Result<(), Failure> {
+    let (layers, blobs) = files::layers(&args.files, media::BYTES)?;
+    let kind = args.artifact_type.as_deref().unwrap_or(media::UNKNOWN);
+    let mut manifest = Manifest::new(kind, layers);
+    manifest.annotations = args.annotations.iter().cloned().collect::<BTreeMap<_, _>>();
+    let graph = Graph::of_manifest(&manifest, &blobs);
+    if args.publishing.dry_run {
+        let digest = graph.root.as_ref().map(|root| root.descriptor.digest);
+        let value = json!({
+            "dryRun": true, "digest": digest, "manifests": published::manifests_value(&graph),
+        });
+        return ui.result("push", value, &published::manifests_text(&graph));
+    }
+    let target = store::open(&args.reference, Access::Write, &args.reach)?;
+    let observer = store::progress(ui, "pushed");
+    let receipt = oci::push(&graph, target.as_ref(), options, &observer)
+        .map_err(|error| store::failure(format!("cannot push to {}", args.reference), &error))?;
+    published::report("push", &receipt, None, &args.publishing, ui)
+}
+
+/// The release with the annotations that were given (they are in no file yet) and the platforms that were asked for.
 fn prepare(args: &Args, global: &Global) -> Result<Release, Failure> {
     let root = &global.release_dir;
     let mut release = release::read(root).map_err(|error| failure::release(error, root))?;
@@ -102,7 +160,54 @@ fn prepare(args: &Args, global: &Global) -> Result<Release, Failure> {
             .hint("give --annotation to xpost sign, then push"));
     }
     release.annotations.extend(args.annotations.iter().cloned());
+    if args.only_platform.is_empty() {
+        return Ok(release);
+    }
+    let available: Vec<_> = release.platforms.iter().map(|of| of.platform.to_string()).collect();
+    for wanted in &args.only_platform {
+        let there =
+            release.platforms.iter().any(|of| wanted.fits(&PlatformEntry::from(&of.platform)));
+        if !there {
+            let (wanted, available) = (wanted.to_string(), available.clone());
+            let error = oci::Error::NoPlatform { wanted, available };
+            return Err(Failure::new(Exit::NotFound, "cannot publish this release", &error));
+        }
+    }
+    release.platforms.retain(|of| {
+        args.only_platform.iter().any(|wanted| wanted.fits(&PlatformEntry::from(&of.platform)))
+    });
+    if release.platforms.len() < available.len() && release.bundle.is_some() {
+        return Err(Failure::plain(Exit::Refused, "cannot publish a part of this release")
+            .because("it is signed, and the signature of the index is about all platforms")
+            .hint("push all of it, or sign the part in a release directory of its own (--release-dir)"));
+    }
     Ok(release)
+}
+
+fn without_debug(mut release: Release) -> Release {
+    for binary in release.platforms.iter_mut().flat_map(|of| &mut of.binaries) {
+        (binary.debug, binary.dwp) = (None, None);
+    }
+    release
+}
+
+/// The debug files for a repository of their own. There they are found by build-id and in no other way.
+fn private(to: &Reference, release: &Release, artifact: &Artifact) -> Result<DebugFiles, Failure> {
+    let doing = || format!("cannot publish debug files to {to}");
+    if to.target != oci::Target::default() {
+        return Err(Failure::plain(Exit::Usage, doing())
+            .because("each debug file gets the tag of its build-id")
+            .hint("name the repository without a tag"));
+    }
+    let nameless =
+        release.binaries().find(|(_, binary)| binary.debug.is_some() && binary.build_id.is_none());
+    if let Some((platform, binary)) = nameless {
+        return Err(Failure::plain(Exit::Refused, doing()).because(format!(
+            "{} of {platform} has no build-id, by which its debug file would be found",
+            binary.file.name
+        )));
+    }
+    Ok(DebugFiles::of(release, artifact))
 }
 
 /// What will be published, for people.
@@ -142,45 +247,4 @@ fn plan_value(release: &Release) -> Vec<Value> {
         })
     });
     rows.collect()
-}
-
-fn report(receipt: &Receipt, ui: Ui) -> Result<(), Failure> {
-    let by_digest = format!("{}@{}", receipt.place, receipt.digest);
-    let mut text = format!("{}\n", ui::safe(&by_digest));
-    if let Some(tag) = &receipt.tag {
-        let state = match &receipt.tag_state {
-            Some(TagState::Unchanged) => "was there already".to_owned(),
-            Some(TagState::Moved { from }) => format!("moved from {from}"),
-            _ => "created".to_owned(),
-        };
-        let _ = writeln!(text, "  tag {tag} {state}");
-    }
-    let _ = writeln!(
-        text,
-        "  {} sent, {} manifests",
-        ui::size(receipt.uploaded_bytes()),
-        receipt.manifests.len()
-    );
-    let mut value = json!({ "receipt": receipt, "digest": receipt.digest, "reference": by_digest });
-    if let Some(map) = value.as_object_mut() {
-        map.insert("published".to_owned(), json!(receipt.withheld.is_empty()));
-    }
-    if receipt.withheld.is_empty() {
-        return ui.result("push", value, &text);
-    }
-    if !ui.json {
-        ui.result("push", Value::Null, &text)?;
-    }
-    let mut failure = Failure::plain(
-        Exit::Refused,
-        "everything is published, but some debug files without their buildid- tag",
-    );
-    for withheld in &receipt.withheld {
-        let reason = format!(
-            "buildid-{} belongs to another program ({})",
-            withheld.build_id, withheld.there
-        );
-        failure = failure.because(reason);
-    }
-    Err(failure.after(value).hint("two programs share a build-id: give each its own (xpost slim --build-id rewrite), or move the tag of another release with --force"))
 }

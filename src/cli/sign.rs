@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::Global;
 use super::coherent::{self, Signable};
 use super::failure::{self, Exit, Failure};
 use super::ui::{self, Ui};
-use super::{Global, store};
 use crate::fs::{self, AtomicFile, Mode};
 use crate::oci::Artifact;
 use crate::release::{self, INDEX_BUNDLE, Release, Staged, companion};
@@ -115,8 +115,7 @@ fn sign_release(
     coherent::check(&release, true)?;
     coherent::warn_of_twins(&release, ui);
     release.annotations.extend(annotations);
-    let artifact = Artifact::of(&release)
-        .map_err(|error| store::failure("cannot sign this release", &error))?;
+    let artifact = Artifact::of(&release);
     let mut staged = Staged::default();
     staged.annotate(root, &release.annotations).map_err(explain)?;
     let mut rows = Vec::new();

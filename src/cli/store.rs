@@ -14,7 +14,7 @@ use crate::fs;
 use crate::http;
 use crate::oci::credentials::{Credentials, Login, Source};
 use crate::oci::store::Access;
-use crate::oci::{self, Connection, Error, Event, Kind, Plain, Reference, State, Store};
+use crate::oci::{self, Connection, Error, Event, Kind, Location, Plain, Reference, State, Store};
 
 /// How to reach a registry.
 #[derive(clap::Args, Debug, Clone)]
@@ -37,12 +37,13 @@ pub(super) struct Reach {
 const MAX_PASSWORD: u64 = 64 << 10;
 
 impl Reach {
-    /// The connection that the options and the environment describe.
-    pub(super) fn connection(&self) -> Result<Connection, Failure> {
-        let login = match self.given()? {
-            Some(credentials) => Login::of(credentials),
-            None => known(),
-        };
+    /// The connection that the options and the environment describe. What the command line says of who asks is for the
+    /// registry of `about`, and no other that the command may go to sees it.
+    pub(super) fn connection(&self, about: &Reference) -> Result<Connection, Failure> {
+        let mut login = known();
+        if let (Location::Registry(repository), Some(given)) = (&about.location, self.given()?) {
+            login.0.insert(0, Source::For(repository.host().clone(), given));
+        }
         Ok(Connection { plain: self.plain(), login, http: self.http()? })
     }
 
@@ -91,7 +92,16 @@ pub(super) fn open(
     access: Access,
     reach: &Reach,
 ) -> Result<Box<dyn Store>, Failure> {
-    oci::open(&reference.location, access, &reach.connection()?)
+    open_with(reference, access, &reach.connection(reference)?)
+}
+
+/// The same over a connection that the command has already.
+pub(super) fn open_with(
+    reference: &Reference,
+    access: Access,
+    connection: &Connection,
+) -> Result<Box<dyn Store>, Failure> {
+    oci::open(&reference.location, access, connection)
         .map_err(|error| failure(format!("cannot open {reference}"), &error))
 }
 
@@ -108,14 +118,14 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
     };
     let failure = Failure::new(exit, doing, error);
     match (error, exit) {
-        (Error::Occupied { .. }, _) => failure.hint("choose another tag, or move this one with --overwrite"),
-        (Error::NoPlatform { .. }, _) => failure.hint("choose one with --platform"),
-        (Error::SamePlatform { .. }, _) => {
-            failure.hint("publish them under two references, each from a release directory of its own (--release-dir)")
+        (Error::Occupied { .. }, _) => {
+            failure.hint("choose another tag, or move this one with --overwrite")
         }
+        (Error::NoPlatform { .. }, _) => failure.hint("choose one with --platform"),
         (Error::OtherContents { .. }, _) => failure.hint("name one that is empty or new"),
         (Error::NoTag { .. }, _) => failure.hint("add a tag (:v1) or a digest (@sha256:…)"),
-        (_, Exit::Authentication) => failure.hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),
+        (_, Exit::Authentication) => failure
+            .hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),
         (_, Exit::Network) => failure.hint("this may pass: try again"),
         _ => failure,
     }

@@ -25,8 +25,12 @@ impl Ui {
     ///
     /// A closed pipe is no error: whoever reads has what it wanted.
     pub(super) fn result(&self, command: &str, value: Value, text: &str) -> Result<(), Failure> {
-        let end = [("ok", json!(true))];
-        if self.json { print(&pretty(command, value, end)) } else { print(text) }
+        if self.json { print(&self.document(command, value)) } else { print(text) }
+    }
+
+    /// The document that [`Ui::result`] prints where JSON was asked for.
+    pub(super) fn document(&self, command: &str, value: Value) -> String {
+        pretty(command, value, [("ok", json!(true))])
     }
 
     /// The result where it is a file's bytes, all of which have to arrive. A terminal is no place for them.

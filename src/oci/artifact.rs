@@ -4,15 +4,16 @@
 //! the file it comes from. It is pure, and both `sign` and `push` make it, so what is signed is what is pushed.
 //! A signature is about a manifest whose digest does not depend on it: bundles are referrers like all else.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use super::Error;
 use super::manifest::{
     Descriptor, EMPTY_BYTES, Index, Manifest, Node, PlatformEntry, annotation, media,
 };
-use super::reference::Tag;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
+use crate::fs;
 use crate::inspect::Platform;
 use crate::release::{Binary, PlatformRelease, Product, Release, Sbom};
 
@@ -76,29 +77,46 @@ pub struct Blob {
     pub source: Source,
 }
 
+impl Blob {
+    /// The configuration of what has none.
+    pub fn empty() -> Self {
+        Self {
+            name: "the empty configuration".to_owned(),
+            descriptor: Descriptor::empty().plain(),
+            source: Source::Bytes(EMPTY_BYTES.to_vec()),
+        }
+    }
+}
+
 /// Where the bytes of a blob are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// In a file.
     File(PathBuf),
     /// Here.
-    Bytes(&'static [u8]),
+    Bytes(Vec<u8>),
+}
+
+impl Source {
+    /// The bytes, from their beginning.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn open(&self) -> Result<Box<dyn Read + '_>, Error> {
+        Ok(match self {
+            Self::File(path) => Box::new(fs::open(path)?.0),
+            Self::Bytes(bytes) => Box::new(bytes.as_slice()),
+        })
+    }
 }
 
 impl Artifact {
     /// The artifact of a release: equal releases give equal bytes.
     ///
-    /// # Errors
-    /// [`Error::SamePlatform`] where a registry could not tell two platforms apart.
-    pub fn of(release: &Release) -> Result<Self, Error> {
-        refuse_twins(&release.platforms)?;
-        let empty = Descriptor::empty();
-        let config = Blob {
-            name: "the empty configuration".to_owned(),
-            descriptor: empty.plain(),
-            source: Source::Bytes(EMPTY_BYTES),
-        };
-        let mut parts = Parts { blobs: vec![config], referrers: Vec::new() };
+    /// Two builds for one platform stand in the order of the release, the one for the system's usual C library first:
+    /// most programs take the first, and `dev.xpost.target` tells them apart.
+    pub fn of(release: &Release) -> Self {
+        let mut parts = Parts { blobs: vec![Blob::empty()], referrers: Vec::new() };
         let platforms: Vec<PlatformNode> =
             release.platforms.iter().map(|platform| parts.platform(platform)).collect();
 
@@ -111,7 +129,7 @@ impl Artifact {
         }
         parts.bundle(&index, release.bundle.as_ref());
         let Parts { blobs, referrers } = parts;
-        Ok(Self { index, platforms, referrers, blobs })
+        Self { index, platforms, referrers, blobs }
     }
 
     /// The manifests that are signed, the index first.
@@ -120,29 +138,33 @@ impl Artifact {
             self.platforms.iter().map(|platform| (Some(&platform.platform), &platform.node));
         std::iter::once((None, &self.index)).chain(platforms)
     }
-
-    /// All manifests in the order in which they are pushed: nothing points at what is not there yet.
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        let platforms = self.platforms.iter().map(|platform| &platform.node);
-        let referrers = self.referrers.iter().map(|referrer| &referrer.node);
-        platforms.chain(std::iter::once(&self.index)).chain(referrers)
-    }
 }
 
-/// Two manifests of one platform in one index: `oras pull --platform` and others reach only the first.
-fn refuse_twins(platforms: &[PlatformRelease]) -> Result<(), Error> {
-    let mut rest = platforms.iter();
-    while let Some(one) = rest.next() {
-        let same = |other: &&PlatformRelease| one.platform.same_in_registry(&other.platform);
-        if let Some(other) = rest.clone().find(same) {
-            return Err(Error::SamePlatform {
-                platform: one.platform.to_string(),
-                first: one.platform.directory(),
-                second: other.platform.directory(),
-            });
+/// Debug files for a repository of their own: whoever may read the binaries may not read these. No `subject`, because
+/// that manifest is elsewhere: an annotation names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DebugFiles {
+    /// The manifests; `subject` is the binaries' manifest, wherever it is.
+    pub nodes: Vec<ReferrerNode>,
+    /// The files.
+    pub blobs: Vec<Blob>,
+}
+
+impl DebugFiles {
+    /// The debug files of a release whose binaries are published as `artifact`.
+    pub fn of(release: &Release, artifact: &Artifact) -> Self {
+        let mut parts = Parts { blobs: vec![Blob::empty()], referrers: Vec::new() };
+        for (platform, of) in artifact.platforms.iter().zip(&release.platforms) {
+            let subject = platform.node.descriptor.digest;
+            for binary in &of.binaries {
+                let Some(debug) = &binary.debug else { continue };
+                let (role, mut manifest) = parts.debug_manifest(binary, debug);
+                manifest.annotations.insert(annotation::BINARY.to_owned(), subject.to_string());
+                parts.referrers.push(ReferrerNode { subject, role, node: manifest.to_node() });
+            }
         }
+        Self { nodes: parts.referrers, blobs: parts.blobs }
     }
-    Ok(())
 }
 
 /// A platform's entry in the index. Neither a title (oras would take the manifest for a file of that name) nor an
@@ -189,6 +211,11 @@ impl Parts {
     }
 
     fn debug(&mut self, subject: &Node, binary: &Binary, debug: &Product) {
+        let (role, manifest) = self.debug_manifest(binary, debug);
+        self.refer(subject, role, manifest);
+    }
+
+    fn debug_manifest(&mut self, binary: &Binary, debug: &Product) -> (Role, Manifest) {
         let mut layer = self.layer(media::DEBUG_ELF, debug);
         layer
             .annotations
@@ -208,7 +235,7 @@ impl Parts {
         let mut manifest = Manifest::new(media::DEBUG, [layer].into_iter().chain(dwp).collect());
         manifest.annotations = annotations;
         let (build_id, load_digest) = (binary.build_id.clone(), binary.load_digest);
-        self.refer(subject, Role::Debug { build_id, load_digest }, manifest);
+        (Role::Debug { build_id, load_digest }, manifest)
     }
 
     fn sbom(&mut self, subject: &Node, sbom: &Sbom) {
@@ -248,15 +275,5 @@ impl Parts {
             });
         }
         descriptor
-    }
-}
-
-impl Role {
-    /// The tag under which it is found without a search.
-    pub fn tag(&self) -> Option<Tag> {
-        match self {
-            Self::Debug { build_id: Some(id), .. } => Some(Tag::build_id(id)),
-            _ => None,
-        }
     }
 }

@@ -64,6 +64,16 @@ pub enum Error {
         /// The platforms of the release.
         available: Vec<String>,
     },
+    /// A part of what should be copied is gone from where it was.
+    #[error("{what} of {of} is not there ({count} missing in all)")]
+    Incomplete {
+        /// What is missing first.
+        what: String,
+        /// The manifest that points at it.
+        of: Digest,
+        /// How many are.
+        count: usize,
+    },
     /// The tag belongs to another release.
     #[error("{place}:{tag} is already {there}, and this release is {ours}")]
     Occupied {
@@ -75,16 +85,6 @@ pub enum Error {
         there: Digest,
         /// What it would point at.
         ours: Digest,
-    },
-    /// A registry could not tell two platforms of the release apart.
-    #[error("{first} and {second} are both {platform} for a registry")]
-    SamePlatform {
-        /// What a registry sees.
-        platform: String,
-        /// The directory of one.
-        first: String,
-        /// The directory of the other.
-        second: String,
     },
     /// The reference names a digest, and what is to be published has another.
     #[error("the reference says {stated}, and this release is {ours}")]
@@ -236,11 +236,12 @@ impl Error {
             },
             Self::File(_) | Self::Stream { .. } | Self::NotListed { .. } => Kind::Other,
             Self::Unauthorized { .. } | Self::Credentials { .. } => Kind::Authentication,
-            Self::NotFound { .. } | Self::NoPlatform { .. } => Kind::NotFound,
-            Self::Occupied { .. }
-            | Self::SamePlatform { .. }
-            | Self::OtherDigest { .. }
-            | Self::OtherContents { .. } => Kind::Refused,
+            Self::NotFound { .. } | Self::NoPlatform { .. } | Self::Incomplete { .. } => {
+                Kind::NotFound
+            }
+            Self::Occupied { .. } | Self::OtherDigest { .. } | Self::OtherContents { .. } => {
+                Kind::Refused
+            }
             Self::NoTag { .. } | Self::SeveralReleases { .. } | Self::NoNetwork { .. } => {
                 Kind::Usage
             }

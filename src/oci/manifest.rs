@@ -116,6 +116,14 @@ impl From<&Platform> for PlatformEntry {
     }
 }
 
+impl PlatformEntry {
+    /// Whether `other` is what is asked for: a variant counts only where it is named.
+    pub fn fits(&self, other: &Self) -> bool {
+        let variant = self.variant.is_none() || self.variant == other.variant;
+        self.os == other.os && self.architecture == other.architecture && variant
+    }
+}
+
 /// `linux/amd64`, `linux/arm/v7`.
 impl std::fmt::Display for PlatformEntry {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

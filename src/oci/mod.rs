@@ -1,21 +1,23 @@
 //! Files become an [`Artifact`], and an artifact goes into a [`Store`]: a layout directory or a registry.
 //!
 //! [`Artifact::of`] makes every byte that will be published, without a store and without a clock, so `sign` can sign
-//! it first. [`push()`] walks the graph into any store in an order in which a reader never meets something that is not
-//! whole; [`pull`] reads it back and believes nothing; [`copy()`] carries it from store to store. What is stored how is
-//! a format that others read: `ARCHITECTURE.md` says it exactly, and tests hold it there.
+//! it first. It is one [`Graph`]; what hangs together in a store is another, so [`push()`] is also how a graph gets from
+//! store to store, in an order in which a reader never meets something that is not whole; [`pull`] reads it back and
+//! believes nothing. What is stored how is a format that others read: `ARCHITECTURE.md` says it exactly, and tests hold it
+//! there.
 
 mod archive;
 mod artifact;
 mod at_once;
 #[cfg(feature = "net")]
 pub mod auth;
-mod copy;
 #[cfg(feature = "net")]
 pub mod credentials;
 mod directory;
 mod error;
 mod fallback;
+pub mod gather;
+mod graph;
 pub mod host;
 mod layout;
 pub mod manifest;
@@ -31,15 +33,16 @@ pub mod store;
 mod tests;
 mod verify;
 
-pub use artifact::{Artifact, Blob, PlatformNode, ReferrerNode, Role, Source};
-pub use copy::{Copied, copy};
+pub use artifact::{Artifact, Blob, DebugFiles, PlatformNode, ReferrerNode, Role, Source};
 pub use error::{Error, Kind};
+pub use graph::{DebugFile, Edge, Graph, GraphBlob, Missing};
 pub use host::Host;
 pub use layout::Layout;
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
 pub use memory::MemoryStore;
 pub use push::{
-    BuildIds, Event, Observer, Occupied, Options, Receipt, TagState, Upload, Withheld, push,
+    BuildIds, Event, Observer, Occupied, Options, Receipt, TagState, Tagged, Upload, Withheld,
+    push, survey,
 };
 pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]

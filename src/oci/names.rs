@@ -30,6 +30,10 @@ pub mod media {
     pub const DEBUG_ELF: &str = "application/vnd.xpost.debuginfo.elf.v1";
     /// What split DWARF leaves out of a debug file, raw: a second layer of its manifest.
     pub const DEBUG_DWP: &str = "application/vnd.xpost.debuginfo.dwp.v1";
+    /// What is pushed or attached without saying what it is (oras-go, "pack").
+    pub const UNKNOWN: &str = "application/vnd.unknown.artifact.v1";
+    /// Bytes of which nobody said what they are (RFC 2046, 4.5.1).
+    pub const BYTES: &str = "application/octet-stream";
     /// A Sigstore bundle, as artifact type and as layer (cosign, specs/BUNDLE_SPEC.md).
     pub const BUNDLE: &str = crate::sign::MEDIA_TYPE;
     /// An SBOM in CycloneDX, as artifact type and as layer.
@@ -50,6 +54,8 @@ pub mod annotation {
     pub const BUILD_ID: &str = "dev.xpost.build-id";
     /// SHA-256 over the segments: which program a debug file belongs to.
     pub const LOAD_DIGEST: &str = "dev.xpost.load-digest";
+    /// The digest of the manifest whose debug file this is, where that lies in another repository.
+    pub const BINARY: &str = "dev.xpost.binary";
     /// The permission bits of a binary, as `0755`.
     pub const MODE: &str = "dev.xpost.mode";
     /// The target triple, which tells builds for one platform apart.

@@ -27,7 +27,7 @@ const MAX_BUNDLE: u64 = 8 << 20;
 const MAX_BUNDLES: usize = 200;
 
 /// Where debug files go, below the directory of the binaries.
-const TREE: &str = "debug";
+pub(super) const TREE: &str = "debug";
 
 /// What a reference turned out to be.
 #[derive(Debug, Clone)]
@@ -86,22 +86,31 @@ impl Published {
     /// # Errors
     /// [`Error::NoPlatform`], with those there are.
     pub fn platform(&self, wanted: &PlatformEntry) -> Result<&PublishedPlatform, Error> {
-        let fits = |entry: &&PublishedPlatform| match &entry.platform {
-            None => true,
-            Some(platform) => {
-                let variant = wanted.variant.is_none() || wanted.variant == platform.variant;
-                platform.os == wanted.os && platform.architecture == wanted.architecture && variant
-            }
+        let fits = |entry: &&PublishedPlatform| {
+            entry.platform.as_ref().is_none_or(|platform| wanted.fits(platform))
         };
         // What is asked for without a variant is best answered by a build without one, which runs everywhere.
         let plain = |entry: &&PublishedPlatform| {
             entry.platform.as_ref().is_none_or(|platform| platform.variant == wanted.variant)
         };
         let mut fitting = self.platforms.iter().filter(fits);
-        fitting.clone().find(plain).or_else(|| fitting.next()).ok_or_else(|| Error::NoPlatform {
-            wanted: wanted.to_string(),
-            available: self.platforms.iter().map(PublishedPlatform::to_string).collect(),
-        })
+        let found = fitting.clone().find(plain).or_else(|| fitting.next());
+        found.ok_or_else(|| self.nothing_for(wanted.to_string(), PublishedPlatform::to_string))
+    }
+
+    /// The build for a target triple, where a platform has several.
+    ///
+    /// # Errors
+    /// [`Error::NoPlatform`], with those there are.
+    pub fn target(&self, wanted: &str) -> Result<&PublishedPlatform, Error> {
+        let found = self.platforms.iter().find(|entry| entry.target.as_deref() == Some(wanted));
+        let name =
+            |entry: &PublishedPlatform| entry.target.clone().unwrap_or_else(|| entry.to_string());
+        found.ok_or_else(|| self.nothing_for(wanted.to_owned(), name))
+    }
+
+    fn nothing_for(&self, wanted: String, name: impl Fn(&PublishedPlatform) -> String) -> Error {
+        Error::NoPlatform { wanted, available: self.platforms.iter().map(name).collect() }
     }
 }
 
@@ -253,7 +262,7 @@ fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<RemoteFile>, E
     Ok(files)
 }
 
-fn refuse_twins(manifest: &Digest, files: &[RemoteFile]) -> Result<(), Error> {
+pub(super) fn refuse_twins(manifest: &Digest, files: &[RemoteFile]) -> Result<(), Error> {
     let mut rest = files.iter();
     while let Some(file) = rest.next() {
         let twin = rest.clone().find(|other| other.title == file.title);

@@ -1,30 +1,32 @@
-//! Publishes an artifact into a store, in an order in which no reader ever meets something that is not whole.
+//! Publishes a graph into a store, in an order in which no reader ever meets something that is not whole.
 //!
 //! Blobs, then manifests by digest, then referrers; then everything is listed and read back, the way a user's tools
-//! will; then the tags of the debug files, and the release's tag last of all. A push that was cut short is finished by
-//! the same push again: what is there is not sent twice.
+//! will; then the tags of the debug files, and the root's tags last of all. A push that was cut short is finished by
+//! the same push again: what is there is not sent twice. A copy is the same thing with a graph that came out of a store.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use serde::Serialize;
 
 use super::Error;
-use super::artifact::{Artifact, Role, Source};
 use super::at_once;
-use super::manifest::{Descriptor, Node, annotation, media};
-use super::reference::{Tag, Target};
+use super::graph::{DebugFile, Graph, GraphBlob};
+use super::manifest::{Descriptor, Document, Node, annotation, media};
+use super::reference::Tag;
 use super::store::{self, Counting, Opener, State, Store};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
-use crate::fs;
 
 /// How often another writer may be in between.
 const MAX_ROUNDS: usize = 4;
 
-/// What the user decided about tags that exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the root is called, and what the user decided about tags that exist.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
+    /// The root's tags; without one it is there by its digest alone.
+    pub tags: Vec<Tag>,
+    /// What the root's digest has to be, where the user said so.
+    pub digest: Option<Digest>,
     /// The release's tag belongs to another release.
     pub occupied: Occupied,
     /// A `buildid-` tag belongs to another program's debug file.
@@ -32,8 +34,9 @@ pub struct Options {
 }
 
 /// What to do about a tag that points at another release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Occupied {
+    #[default]
     /// Stop before anything is written.
     Refuse,
     /// Move it.
@@ -41,18 +44,13 @@ pub enum Occupied {
 }
 
 /// What to do about a `buildid-` tag that points at the debug file of another program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BuildIds {
+    #[default]
     /// Publish without the tag, and say so.
     Withhold,
     /// Move it.
     Force,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { occupied: Occupied::Refuse, build_ids: BuildIds::Withhold }
-    }
 }
 
 /// What happens, as it happens.
@@ -105,19 +103,17 @@ pub type Observer<'a> = dyn Fn(Event<'_>) + Sync + 'a;
 pub struct Receipt {
     /// The store.
     pub place: String,
-    /// The digest of the index: the release, wherever it is copied.
-    pub digest: Digest,
-    /// The release's tag, where there is one.
-    pub tag: Option<String>,
-    /// What the push did to the tag.
-    pub tag_state: Option<TagState>,
+    /// The digest of the root: the release, wherever it is copied.
+    pub digest: Option<Digest>,
+    /// The root's tags, and what the push did to each.
+    pub tags: Vec<Tagged>,
     /// Every blob.
     pub blobs: Vec<Upload>,
     /// Every manifest.
     pub manifests: Vec<Upload>,
     /// The tags of debug files that point at this release's.
     pub build_id_tags: Vec<String>,
-    /// Debug files that were published without their tag.
+    /// Tags that belong to something else and were left alone.
     pub withheld: Vec<Withheld>,
     /// The fallback tags that had to be written.
     pub fallback_tags: Vec<String>,
@@ -151,24 +147,32 @@ pub enum TagState {
     },
 }
 
-/// A debug file without its tag, because the tag belongs to another program.
+/// A tag of the root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tagged {
+    /// Its name.
+    pub tag: String,
+    /// What became of it.
+    pub state: TagState,
+}
+
+/// A tag that was not set, because it belongs to something else: to the debug file of another program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Withheld {
-    /// Of both programs.
-    pub build_id: BuildId,
-    /// The manifest the tag points at.
+    /// Its name.
+    pub tag: String,
+    /// The manifest it points at.
     pub there: Digest,
     /// The manifest it does not point at.
     pub ours: Digest,
 }
 
 impl Receipt {
-    fn new(store: &dyn Store, artifact: &Artifact) -> Self {
+    fn new(graph: &Graph<'_>, store: &dyn Store) -> Self {
         Self {
             place: store.name(),
-            digest: artifact.index.descriptor.digest,
-            tag: None,
-            tag_state: None,
+            digest: graph.root.as_ref().map(|root| root.descriptor.digest),
+            tags: Vec::new(),
             blobs: Vec::new(),
             manifests: Vec::new(),
             build_id_tags: Vec::new(),
@@ -184,70 +188,93 @@ impl Receipt {
     }
 }
 
-/// Publishes `artifact` under `target`.
-///
-/// Without a tag it is published by digest. A receipt with `withheld` debug files is a success with a *but*: everything
-/// is there, and a tag that others rely on was left alone.
+/// What a push would do, without doing it: what is there, what is not, and where tags would go.
 ///
 /// # Errors
-/// [`Error::Occupied`] and [`Error::OtherDigest`] before anything is written; those of the store and of reading the
-/// files; [`Error::NotListed`] where the store does not show what it took. After an error the tag is where it was.
+/// Those of the store, and [`Error::Occupied`].
+pub fn survey(graph: &Graph<'_>, store: &dyn Store, options: &Options) -> Result<Receipt, Error> {
+    let mut receipt = Receipt::new(graph, store);
+    receipt.tags = tag_states(graph, store, options)?;
+    let state = |there| if there { State::Present } else { State::Uploaded };
+    receipt.blobs = at_once::each(&graph.blobs, |blob| {
+        let state = state(store.has_blob(&blob.descriptor)?);
+        Ok(upload(&blob.name, &blob.descriptor, state))
+    })?;
+    for node in &graph.nodes {
+        let state = state(store.has_manifest(&node.descriptor)?);
+        receipt.manifests.push(upload(&kind_of(node), &node.descriptor, state));
+    }
+    Ok(receipt)
+}
+
+/// Publishes a graph.
+///
+/// A receipt with `withheld` tags is a success with a *but*: everything is there, and a tag that others rely on was
+/// left alone.
+///
+/// # Errors
+/// [`Error::Occupied`], [`Error::OtherDigest`] and a graph with something missing before anything is written; those of
+/// the store and of reading the blobs; [`Error::NotListed`] where the store does not show what it took. After an error the
+/// tags are where they were.
 pub fn push(
-    artifact: &Artifact,
+    graph: &Graph<'_>,
     store: &dyn Store,
-    target: &Target,
     options: &Options,
     observer: &Observer<'_>,
 ) -> Result<Receipt, Error> {
-    let mut receipt = Receipt::new(store, artifact);
-    let ours = artifact.index.descriptor.digest;
-    if let Some(stated) = target.digest.filter(|stated| *stated != ours) {
+    let mut receipt = Receipt::new(graph, store);
+    if let (Some(stated), Some(ours)) = (options.digest, receipt.digest)
+        && stated != ours
+    {
         return Err(Error::OtherDigest { stated, ours });
     }
-    if let Some(tag) = &target.tag {
-        receipt.tag_state = Some(tag_state(store, tag, ours, options.occupied)?);
+    if let Some(missing) = graph.missing.first() {
+        let what = format!("{} ({})", missing.what, missing.digest);
+        return Err(Error::Incomplete { what, of: missing.of, count: graph.missing.len() });
     }
-    receipt.blobs = at_once::each(&artifact.blobs, |blob| {
-        let put = |opener: &Opener<'_>| {
-            store.put_blob(&blob.descriptor, opener).map(|()| State::Uploaded)
-        };
-        let open = || open(&blob.source);
-        let state = ensure_blob(store, &blob.descriptor, &blob.name, &open, &put, observer)?;
+    tag_states(graph, store, options)?;
+    receipt.blobs = at_once::each(&graph.blobs, |blob| {
+        let state = ensure_blob(store, blob, observer)?;
         Ok(upload(&blob.name, &blob.descriptor, state))
     })?;
-    for node in artifact.nodes() {
+    for node in &graph.nodes {
         let state = ensure_manifest(store, node, observer)?;
         receipt.manifests.push(upload(&kind_of(node), &node.descriptor, state));
     }
     // From here everything is there by digest; what follows makes it findable.
     observer(Event::Checking);
-    receipt.fallback_tags = ensure_all_listed(store, artifact)?;
-    read_back(store, artifact)?;
+    receipt.fallback_tags = ensure_all_listed(store, graph)?;
+    read_back(store, graph)?;
     let mut programs: BTreeMap<&BuildId, &Digest> = BTreeMap::new();
-    for referrer in &artifact.referrers {
-        if let Role::Debug { build_id: Some(id), load_digest } = &referrer.role {
-            // Of two programs in one release the first has the tag: nobody could say for which it was to be moved.
-            let first = *programs.entry(id).or_insert(load_digest);
-            let policy = if first == load_digest { options.build_ids } else { BuildIds::Withhold };
-            match tag_build_id(store, id, load_digest, &referrer.node, policy)? {
-                None => receipt.build_id_tags.push(id.tag()),
-                Some(withheld) => receipt.withheld.push(withheld),
-            }
+    for debug in &graph.debug_files {
+        // Of two programs in one release the first has the tag: nobody could say for which it was to be moved.
+        let first = *programs.entry(&debug.build_id).or_insert(&debug.load_digest);
+        let policy =
+            if *first == debug.load_digest { options.build_ids } else { BuildIds::Withhold };
+        match tag_build_id(store, debug, policy)? {
+            None => receipt.build_id_tags.push(debug.build_id.tag()),
+            Some(withheld) => receipt.withheld.push(withheld),
         }
     }
+    for (tag, node) in &graph.companions {
+        receipt.withheld.extend(tag_companion(store, tag, node)?);
+    }
     // Looked at again: where the list is a tag, another push may have written it from what it read before ours.
-    ensure_all_listed(store, artifact)?;
-    match &target.tag {
-        Some(tag) => {
-            // This, too: another push may have been quicker.
-            receipt.tag_state = Some(tag_state(store, tag, ours, options.occupied)?);
-            if receipt.tag_state != Some(TagState::Unchanged) {
-                store.put_tag(tag, &artifact.index)?;
+    ensure_all_listed(store, graph)?;
+    if let Some(root) = &graph.root {
+        // This, too: another push may have been quicker.
+        receipt.tags = tag_states(graph, store, options)?;
+        for (tag, tagged) in options.tags.iter().zip(&receipt.tags) {
+            if tagged.state != TagState::Unchanged {
+                store.put_tag(tag, root)?;
             }
-            receipt.tag = Some(tag.to_string());
             observer(Event::Tagged { tag });
         }
-        None => store.put_untagged(&artifact.index)?,
+        let is_referrer =
+            graph.referrers.iter().any(|edge| edge.referrer.digest == root.descriptor.digest);
+        if options.tags.is_empty() && !is_referrer {
+            store.put_untagged(root)?;
+        }
     }
     store.finish()?;
     Ok(receipt)
@@ -261,54 +288,56 @@ fn kind_of(node: &Node) -> String {
     node.document().map(|document| document.kind().to_owned()).unwrap_or_default()
 }
 
-fn open(source: &Source) -> Result<Box<dyn Read + '_>, Error> {
-    Ok(match source {
-        Source::File(path) => Box::new(fs::open(path)?.0),
-        Source::Bytes(bytes) => Box::new(*bytes),
-    })
+/// What setting each tag would do; refused where one would be taken from something else.
+fn tag_states(
+    graph: &Graph<'_>,
+    store: &dyn Store,
+    options: &Options,
+) -> Result<Vec<Tagged>, Error> {
+    let Some(ours) = graph.root.as_ref().map(|root| root.descriptor.digest) else {
+        return Ok(Vec::new());
+    };
+    let state = |tag: &Tag| {
+        let state = match store.tagged(tag)?.map(|node| node.descriptor.digest) {
+            None => TagState::Created,
+            Some(there) if there == ours => TagState::Unchanged,
+            Some(there) if options.occupied == Occupied::Refuse => {
+                let (place, tag) = (store.name(), tag.to_string());
+                return Err(Error::Occupied { place, tag, there, ours });
+            }
+            Some(from) => TagState::Moved { from },
+        };
+        Ok(Tagged { tag: tag.to_string(), state })
+    };
+    options.tags.iter().map(state).collect()
 }
 
-/// What setting the tag would do; refused where it would take it from another release.
-pub(super) fn tag_state(
+/// Sends a blob that is not there.
+fn ensure_blob(
     store: &dyn Store,
-    tag: &Tag,
-    ours: Digest,
-    occupied: Occupied,
-) -> Result<TagState, Error> {
-    match store.tagged(tag)?.map(|node| node.descriptor.digest) {
-        None => Ok(TagState::Created),
-        Some(there) if there == ours => Ok(TagState::Unchanged),
-        Some(there) if occupied == Occupied::Refuse => {
-            Err(Error::Occupied { place: store.name(), tag: tag.to_string(), there, ours })
-        }
-        Some(from) => Ok(TagState::Moved { from }),
-    }
-}
-
-/// Sends a blob that is not there, by `put`.
-pub(super) fn ensure_blob(
-    store: &dyn Store,
-    blob: &Descriptor,
-    name: &str,
-    open: &Opener<'_>,
-    put: &dyn Fn(&Opener<'_>) -> Result<State, Error>,
+    blob: &GraphBlob<'_>,
     observer: &Observer<'_>,
 ) -> Result<State, Error> {
-    let digest = blob.digest;
+    let GraphBlob { name, descriptor, .. } = blob;
+    let digest = descriptor.digest;
     let mut state = State::Present;
-    if !store.has_blob(blob)? {
+    if !store.has_blob(descriptor)? {
         let passed = |bytes| observer(Event::Passed { digest, bytes });
-        state = put(&|| {
-            observer(Event::Begin { digest, name, size: blob.size });
-            Ok(Box::new(Counting { inner: open()?, count: 0, passed: &passed }))
-        })?;
+        let open: &Opener<'_> = &|| {
+            observer(Event::Begin { digest, name, size: descriptor.size });
+            Ok(Box::new(Counting { inner: blob.open()?, count: 0, passed: &passed }))
+        };
+        state = match blob.store() {
+            Some(from) => store.take_blob(descriptor, from, open)?,
+            None => store.put_blob(descriptor, open).map(|()| State::Uploaded)?,
+        };
     }
     observer(Event::End { digest, name, state });
     Ok(state)
 }
 
 /// Sends a manifest that is not there.
-pub(super) fn ensure_manifest(
+fn ensure_manifest(
     store: &dyn Store,
     node: &Node,
     observer: &Observer<'_>,
@@ -323,7 +352,7 @@ pub(super) fn ensure_manifest(
 
 /// Makes the store list these referrers, and looks whether it does: a header that says so proves nothing (ECR), and
 /// neither does its absence (ociserver). Gives the fallback tag, where it had to be written.
-pub(super) fn ensure_listed(
+fn ensure_listed(
     store: &dyn Store,
     subject: &Digest,
     entries: &[Descriptor],
@@ -352,26 +381,22 @@ pub(super) fn ensure_listed(
     Err(Error::NotListed { place, subject: *subject, missing, expected })
 }
 
-/// Makes the store list the referrers of every manifest that is signed. Gives the fallback tags that were written.
-fn ensure_all_listed(store: &dyn Store, artifact: &Artifact) -> Result<Vec<String>, Error> {
+/// Makes the store list the referrers of every manifest that has some. Gives the fallback tags that were written.
+fn ensure_all_listed(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<String>, Error> {
     let mut written = Vec::new();
-    for (_, subject) in artifact.signed() {
-        let of = subject.descriptor.digest;
-        let referrers = artifact.referrers.iter().filter(|referrer| referrer.subject == of);
-        let entries: Vec<Descriptor> =
-            referrers.map(|referrer| referrer.node.descriptor.clone()).collect();
-        written.extend(ensure_listed(store, &of, &entries)?.map(|tag| tag.to_string()));
+    for (subject, entries) in graph.subjects() {
+        written.extend(ensure_listed(store, &subject, &entries)?.map(|tag| tag.to_string()));
     }
     Ok(written)
 }
 
 /// Everything once more, as a reader sees it.
-fn read_back(store: &dyn Store, artifact: &Artifact) -> Result<(), Error> {
-    for node in artifact.nodes() {
+fn read_back(store: &dyn Store, graph: &Graph<'_>) -> Result<(), Error> {
+    for node in &graph.nodes {
         // Its digest is checked on the way, so these are the bytes.
         store::load(store, &node.descriptor)?;
     }
-    at_once::each(&artifact.blobs, |blob| {
+    at_once::each(&graph.blobs, |blob| {
         if store.has_blob(&blob.descriptor)? {
             return Ok(());
         }
@@ -383,29 +408,51 @@ fn read_back(store: &dyn Store, artifact: &Artifact) -> Result<(), Error> {
 
 /// Points `buildid-<hex>` at a debug manifest, unless it belongs to another program: two programs with one build-id
 /// are somebody's mistake, and whoever debugs the older one shall not find the newer one's names.
-pub(super) fn tag_build_id(
+fn tag_build_id(
     store: &dyn Store,
-    id: &BuildId,
-    load_digest: &Digest,
-    node: &Node,
+    debug: &DebugFile,
     policy: BuildIds,
 ) -> Result<Option<Withheld>, Error> {
-    let tag = Tag::build_id(id);
+    let load_digest = debug.load_digest.to_string();
+    let is_ours = |document: &Document| {
+        let loads = document.annotations().get(annotation::LOAD_DIGEST);
+        policy == BuildIds::Force
+            || document.kind() == media::DEBUG && loads.is_some_and(|loads| *loads == load_digest)
+    };
+    set_unless_foreign(store, &Tag::build_id(&debug.build_id), &debug.node, &is_ours)
+}
+
+/// Points a tag of cosign 2 at what it points at in the source, unless that would lose a signature that is there.
+fn tag_companion(store: &dyn Store, tag: &Tag, node: &Node) -> Result<Option<Withheld>, Error> {
+    let layers = |document: Document| match document {
+        Document::Manifest(manifest) => {
+            manifest.layers.into_iter().map(|layer| layer.digest).collect::<Vec<_>>()
+        }
+        Document::Index(_) => Vec::new(),
+    };
+    let ours = layers(node.document()?);
+    let is_part =
+        |document: &Document| layers(document.clone()).iter().all(|digest| ours.contains(digest));
+    set_unless_foreign(store, tag, node, &is_part)
+}
+
+/// Sets a tag that is not there, or points at something that `may_go`.
+fn set_unless_foreign(
+    store: &dyn Store,
+    tag: &Tag,
+    node: &Node,
+    may_go: &dyn Fn(&Document) -> bool,
+) -> Result<Option<Withheld>, Error> {
     let ours = node.descriptor.digest;
-    if let Some(there) = store.tagged(&tag)? {
+    if let Some(there) = store.tagged(tag)? {
         if there.descriptor.digest == ours {
             return Ok(None);
         }
-        let same_program = there.document().is_ok_and(|document| {
-            let loads = document.annotations().get(annotation::LOAD_DIGEST);
-            document.kind() == media::DEBUG
-                && loads.is_some_and(|loads| *loads == load_digest.to_string())
-        });
-        if !same_program && policy == BuildIds::Withhold {
-            let there = there.descriptor.digest;
-            return Ok(Some(Withheld { build_id: id.clone(), there, ours }));
+        if !there.document().is_ok_and(|document| may_go(&document)) {
+            let (tag, there) = (tag.to_string(), there.descriptor.digest);
+            return Ok(Some(Withheld { tag, there, ours }));
         }
     }
-    store.put_tag(&tag, node)?;
+    store.put_tag(tag, node)?;
     Ok(None)
 }

@@ -78,11 +78,12 @@ fn v1() -> Target {
 }
 
 fn publish(artifact: &Artifact, store: &dyn Store, options: &Options) -> Result<Receipt, Error> {
-    push(artifact, store, &v1(), options, &|_| {})
+    let options = Options { tags: v1().tag.into_iter().collect(), ..options.clone() };
+    push(&Graph::of(artifact), store, &options, &|_| {})
 }
 
 fn artifact(home: &Home, version: &str) -> Artifact {
-    Artifact::of(&home.release(version)).expect("two platforms")
+    Artifact::of(&home.release(version))
 }
 
 fn own_id(file: &RemoteFile, _: &Path) -> Result<Option<BuildId>, String> {
@@ -184,22 +185,26 @@ fn what_is_signed_does_not_depend_on_signatures() {
     let mut unsigned = signed.clone();
     unsigned.bundle = None;
     unsigned.platforms.iter_mut().for_each(|platform| platform.bundle = None);
-    let [signed, unsigned] =
-        [signed, unsigned].map(|release| Artifact::of(&release).expect("made"));
+    let [signed, unsigned] = [signed, unsigned].map(|release| Artifact::of(&release));
     assert!(signed.signed().eq(unsigned.signed()));
     assert_eq!(signed.referrers.len(), unsigned.referrers.len() + 3);
 }
 
 #[test]
-fn two_builds_that_a_registry_cannot_tell_apart_are_refused() {
+fn of_two_builds_for_one_platform_the_usual_one_is_first() {
     let home = Home::new();
     let mut release = home.release("1");
-    let mut twin = release.platforms.first().expect("one").clone();
+    let mut twin = home.platform("amd64", "cc33", "musl");
     twin.platform.libc = Libc::Musl;
-    release.platforms.push(twin);
-    let error = Artifact::of(&release).expect_err("twins");
-    assert_eq!(error.kind(), Kind::Refused);
-    assert!(error.to_string().contains("linux-amd64-musl"), "{error}");
+    release.platforms.insert(1, twin);
+    let artifact = Artifact::of(&release);
+    let published = Published::of(artifact.index).expect("an index");
+    let wanted = PlatformEntry { os: "linux".into(), architecture: "amd64".into(), variant: None };
+    assert_eq!(published.platform(&wanted).expect("there"), &published.platforms[0]);
+    let musl = published.target("x86_64-unknown-linux-musl").expect("there");
+    assert_eq!(musl, &published.platforms[1]);
+    let error = published.target("x86_64-unknown-linux-gnu").expect_err("not there");
+    assert!(error.to_string().contains("x86_64-unknown-linux-musl"), "{error}");
 }
 
 #[test]
@@ -207,10 +212,10 @@ fn the_same_push_twice_moves_nothing() {
     let home = Home::new();
     let (artifact, store) = (artifact(&home, "1"), MemoryStore::default());
     let first = publish(&artifact, &store, &Options::default()).expect("pushed");
-    assert_eq!(first.tag_state, Some(TagState::Created));
+    assert_eq!(first.tags[0].state, TagState::Created);
     assert_eq!(first.build_id_tags, ["buildid-aa11", "buildid-bb22"]);
     let second = publish(&artifact, &store, &Options::default()).expect("pushed");
-    assert_eq!(second.tag_state, Some(TagState::Unchanged));
+    assert_eq!(second.tags[0].state, TagState::Unchanged);
     let all = second.blobs.iter().chain(&second.manifests);
     assert!(all.clone().all(|upload| upload.state == State::Present) && all.count() == 10 + 10);
 }
@@ -232,7 +237,7 @@ fn a_tag_of_another_release_is_refused_before_anything_is_written() {
     assert_eq!(store.len(), before);
     let options = Options { occupied: Occupied::Overwrite, ..Options::default() };
     let receipt = publish(&new, &store, &options).expect("pushed");
-    assert_eq!(receipt.tag_state, Some(TagState::Moved { from: old.index.descriptor.digest }));
+    assert_eq!(receipt.tags[0].state, TagState::Moved { from: old.index.descriptor.digest });
 }
 
 #[test]
@@ -252,14 +257,14 @@ fn a_build_id_tag_stays_with_its_program() {
     again.platforms.truncate(1);
     let binary = again.platforms.first_mut().and_then(|platform| platform.binaries.first_mut());
     binary.expect("one").debug = Some(home.file("other", "app.debug", "compressed"));
-    let again = Artifact::of(&again).expect("made");
+    let again = Artifact::of(&again);
     let receipt = publish(&again, &store, &overwrite).expect("pushed");
     assert_eq!(
         (receipt.build_id_tags, receipt.withheld),
         (vec!["buildid-aa11".to_owned()], vec![])
     );
 
-    let force = Options { build_ids: BuildIds::Force, ..overwrite };
+    let force = Options { build_ids: BuildIds::Force, ..overwrite.clone() };
     let receipt = publish(&other, &store, &force).expect("pushed");
     assert_eq!((receipt.build_id_tags.len(), receipt.withheld.len()), (2, 0));
 }
@@ -268,7 +273,7 @@ fn a_build_id_tag_stays_with_its_program() {
 fn a_push_that_fails_leaves_no_tag() {
     let home = Home::new();
     let release = home.release("1");
-    let artifact = Artifact::of(&release).expect("made");
+    let artifact = Artifact::of(&release);
     fs::remove(&home.path().join("linux-arm64/app.debug")).expect("removed");
     let store = MemoryStore::default();
     assert_eq!(
@@ -290,9 +295,8 @@ fn a_push_that_fails_leaves_no_tag() {
 fn a_digest_in_the_reference_is_a_promise() {
     let home = Home::new();
     let store = MemoryStore::default();
-    let mut target = v1();
-    target.digest = Some(Digest::of(b"other"));
-    let error = push(&artifact(&home, "1"), &store, &target, &Options::default(), &|_| {});
+    let options = Options { digest: Some(Digest::of(b"other")), ..Options::default() };
+    let error = publish(&artifact(&home, "1"), &store, &options);
     assert_eq!(error.expect_err("another digest").kind(), Kind::Refused);
     assert!(store.is_empty());
 }
@@ -302,12 +306,13 @@ fn a_release_without_a_tag_is_published_by_digest() {
     let home = Home::new();
     let artifact = artifact(&home, "1");
     let store = MemoryStore::default();
-    let receipt =
-        push(&artifact, &store, &Target::default(), &Options::default(), &|_| {}).expect("pushed");
-    assert_eq!((receipt.tag, receipt.tag_state), (None, None));
+    let untagged = |store: &dyn Store| {
+        push(&Graph::of(&artifact), store, &Options::default(), &|_| {}).expect("pushed")
+    };
+    assert_eq!(untagged(&store).tags, []);
     assert_eq!(store.tags().len(), 2);
     let layout = Layout::create(&home.path().join("layout")).expect("may be made");
-    push(&artifact, &layout, &Target::default(), &Options::default(), &|_| {}).expect("pushed");
+    untagged(&layout);
     assert_eq!(resolve(&layout, &Target::default()).expect("found"), artifact.index);
 }
 
@@ -318,17 +323,43 @@ fn a_copy_brings_everything_and_makes_the_tags_anew() {
     let (one, three) = (MemoryStore::default(), MemoryStore::default());
     let two = Layout::create(&home.path().join("layout")).expect("may be made");
     publish(&artifact, &one, &Options::default()).expect("pushed");
-    let tag = v1().tag;
     let by_copy = |from: &dyn Store, to: &dyn Store| {
-        copy(from, &v1(), to, tag.as_ref(), &Options::default(), &|_| {}).expect("copied")
+        let root = resolve(from, &v1()).expect("there");
+        let graph = Graph::read(from, root).expect("read");
+        let options = Options { tags: v1().tag.into_iter().collect(), ..Options::default() };
+        let survey = survey(&graph, to, &options).expect("looked at");
+        let receipt = push(&graph, to, &options, &|_| {}).expect("copied");
+        assert_eq!(survey.blobs, receipt.blobs);
+        receipt
     };
-    let copied = by_copy(&one, &two);
-    assert_eq!((copied.sent, copied.present), (20, 0));
+    let sent = |receipt: &Receipt| {
+        let all = receipt.blobs.iter().chain(&receipt.manifests);
+        all.filter(|upload| upload.state == State::Uploaded).count()
+    };
+    assert_eq!(sent(&by_copy(&one, &two)), 20);
     by_copy(&two, &three);
     assert_eq!(one.tags(), three.tags());
     assert_eq!(one.len(), three.len());
-    let copied = by_copy(&two, &three);
-    assert_eq!((copied.sent, copied.present, copied.tag), (0, 20, Some(TagState::Unchanged)));
+    let again = by_copy(&two, &three);
+    assert_eq!((sent(&again), &again.tags[0].state), (0, &TagState::Unchanged));
+    assert_eq!(again.build_id_tags, ["buildid-aa11", "buildid-bb22"]);
+}
+
+#[test]
+fn what_lost_a_part_is_not_copied() {
+    let home = Home::new();
+    let artifact = artifact(&home, "1");
+    let layout = Layout::create(&home.path().join("layout")).expect("may be made");
+    publish(&artifact, &layout, &Options::default()).expect("pushed");
+    let gone = artifact.platforms[1].node.descriptor.digest;
+    fs::remove(&home.path().join("layout/blobs/sha256").join(gone.hex())).expect("removed");
+    let graph = Graph::read(&layout, artifact.index.clone()).expect("read");
+    assert_eq!(graph.missing[0].digest, gone);
+    assert_eq!(graph.missing[0].what, "the manifest of linux/arm64");
+    let store = MemoryStore::default();
+    let error = push(&graph, &store, &Options::default(), &|_| {}).expect_err("incomplete");
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(store.is_empty());
 }
 
 #[test]
@@ -365,7 +396,7 @@ fn a_dwp_comes_back_under_the_names_that_gdb_looks_for() {
     let binaries = release.platforms.iter_mut().flat_map(|platform| &mut platform.binaries);
     let dwp = home.file("linux-arm64", "app.dwp", "split");
     binaries.last().expect("one").dwp = Some(dwp.clone());
-    let artifact = Artifact::of(&release).expect("an artifact");
+    let artifact = Artifact::of(&release);
     publish(&artifact, &store, &Options::default()).expect("pushed");
     let site = home.path().join("site");
     let paths = fetch(&store, &site, &own_id).expect("fetched");
@@ -378,8 +409,7 @@ fn a_dwp_comes_back_under_the_names_that_gdb_looks_for() {
     let binaries = release.platforms.iter_mut().flat_map(|platform| &mut platform.binaries);
     binaries.last().expect("one").dwp = Some(Product { name: "22.debug".to_owned(), ..dwp });
     let store = MemoryStore::default();
-    publish(&Artifact::of(&release).expect("an artifact"), &store, &Options::default())
-        .expect("pushed");
+    publish(&Artifact::of(&release), &store, &Options::default()).expect("pushed");
     let paths = fetch(&store, &home.path().join("other"), &own_id).expect("fetched");
     assert_eq!(paths.len(), 3, "it is left out: {paths:?}");
 }
@@ -410,8 +440,7 @@ fn a_program_where_the_debug_files_go_is_fetched_without_them() {
     for platform in &mut release.platforms {
         platform.binaries[0].file.name = "debug".to_owned();
     }
-    publish(&Artifact::of(&release).expect("an artifact"), &store, &Options::default())
-        .expect("pushed");
+    publish(&Artifact::of(&release), &store, &Options::default()).expect("pushed");
     let site = home.path().join("site");
     let error = fetch(&store, &site, &own_id).expect_err("a file and a directory");
     assert!(matches!(error, Error::BadTitle { .. }), "{error}");

@@ -14,6 +14,7 @@
 mod action;
 mod archives;
 mod build_id;
+mod copies;
 mod environment;
 mod expectations;
 mod faults;
@@ -44,3 +45,4 @@ mod support;
 mod symbols;
 mod tidy;
 mod transfers;
+mod verbs;

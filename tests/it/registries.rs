@@ -126,7 +126,7 @@ fn a_reference_that_says_too_little_is_a_usage_error() {
     let (at, server) = (release::small(), Server::start(Kind::Cuelabs));
     let reference = server.reference("app");
     let pushed = at.run(["push", &reference, "--json"]).succeeds().json();
-    assert_eq!(pushed["receipt"]["tag"], Value::Null);
+    assert_eq!(pushed["receipt"]["tags"], json!([]));
     let said = ["names neither a tag nor a digest", "add a tag"];
     refused(&at, &["verify", &reference, "--key", "release.pub"], 2, &said);
     refused(&at, &["pull", &reference, "-o", "site"], 2, &said);

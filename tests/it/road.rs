@@ -322,11 +322,11 @@ fn a_second_push_sends_nothing_and_moves_nothing() {
     for reference in [server.reference("org/app:v1"), "oci:lay:v1".to_owned()] {
         let at = release::small();
         let first = at.run(["push", &reference, "--json"]).succeeds().json();
-        assert_eq!(first["receipt"]["tag_state"], "created", "{first}");
+        assert_eq!(first["receipt"]["tags"][0]["state"], "created", "{first}");
         let before = (at.list(), server.log().matches("http.request.method=PUT").count());
         let second = at.run(["push", &reference, "--json"]).succeeds().json();
         assert_eq!(second["digest"], first["digest"]);
-        assert_eq!(second["receipt"]["tag_state"], "unchanged", "{second}");
+        assert_eq!(second["receipt"]["tags"][0]["state"], "unchanged", "{second}");
         for part in ["blobs", "manifests"] {
             let parts = second["receipt"][part].as_array().unwrap();
             assert!(
