@@ -5,6 +5,7 @@ use std::env;
 use std::path::PathBuf;
 
 use super::failure::{Exit, Failure};
+use crate::oci::Mirror;
 use crate::sbom::Timestamp;
 
 /// The time that documents state, where a reproducible build gives one.
@@ -41,6 +42,19 @@ pub(super) fn github_token() -> Option<(String, String)> {
     let text = |name| env::var(name).ok().filter(|text| !text.is_empty());
     let user = || text("GITHUB_ACTOR").unwrap_or_else(|| "x-access-token".to_owned());
     text("GITHUB_TOKEN").map(|token| (user(), token))
+}
+
+/// The mirrors of `XPOST_MIRRORS`.
+pub(super) fn mirrors() -> Result<Vec<Mirror>, Failure> {
+    let text = env::var("XPOST_MIRRORS").unwrap_or_default();
+    text.split_whitespace()
+        .map(|mirror| {
+            mirror.parse().map_err(|reason: String| {
+                Failure::plain(Exit::Usage, "cannot use the environment variable XPOST_MIRRORS")
+                    .because(reason)
+            })
+        })
+        .collect()
 }
 
 fn path(variable: &str) -> Option<PathBuf> {

@@ -14,7 +14,9 @@ use crate::fs;
 use crate::http;
 use crate::oci::credentials::{Credentials, Login, Source};
 use crate::oci::store::Access;
-use crate::oci::{self, Connection, Error, Event, Kind, Location, Plain, Reference, State, Store};
+use crate::oci::{
+    self, Connection, Error, Event, Kind, Location, Mirror, Plain, Reference, State, Store,
+};
 
 /// How to reach a registry.
 #[derive(clap::Args, Debug, Clone)]
@@ -25,6 +27,9 @@ pub(super) struct Reach {
     /// Trust the certificate authorities of this PEM file as well
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Read PLACE before the registry: HOST[/NAME]=PLACE. XPOST_MIRRORS holds more of them, with spaces between
+    #[arg(long = "mirror", value_name = "HOST=PLACE")]
+    mirrors: Vec<Mirror>,
     /// Who asks, instead of whom `xpost login` made known
     #[arg(long, value_name = "NAME", requires = "password_stdin")]
     username: Option<String>,
@@ -44,7 +49,8 @@ impl Reach {
         if let (Location::Registry(repository), Some(given)) = (&about.location, self.given()?) {
             login.0.insert(0, Source::For(repository.host().clone(), given));
         }
-        Ok(Connection { plain: self.plain(), login, http: self.http()? })
+        let mirrors = self.mirrors.iter().cloned().chain(environment::mirrors()?).collect();
+        Ok(Connection { plain: self.plain(), login, mirrors, http: self.http()? })
     }
 
     pub(super) fn plain(&self) -> Plain {

@@ -22,6 +22,8 @@ pub mod host;
 mod layout;
 pub mod manifest;
 mod memory;
+#[cfg(feature = "net")]
+mod mirror;
 pub mod names;
 pub mod pull;
 mod push;
@@ -40,6 +42,8 @@ pub use host::Host;
 pub use layout::Layout;
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
 pub use memory::MemoryStore;
+#[cfg(feature = "net")]
+pub use mirror::Mirror;
 pub use push::{
     BuildIds, Event, Observer, Occupied, Options, Receipt, TagState, Tagged, Upload, Withheld,
     push, survey,
@@ -59,6 +63,9 @@ pub struct Connection {
     /// Who asks.
     #[cfg(feature = "net")]
     pub login: credentials::Login,
+    /// Who has what registries have; the first that has a repository is read before it.
+    #[cfg(feature = "net")]
+    pub mirrors: Vec<Mirror>,
     /// Time limits and patience.
     #[cfg(feature = "net")]
     pub http: crate::http::Options,
@@ -81,8 +88,17 @@ pub fn open(
         (Location::Archive(file), Access::Write) => Ok(Box::new(Layout::create_archive(file)?)),
         #[cfg(feature = "net")]
         (Location::Registry(repository), access) => {
-            let Connection { plain, login, http } = connection.clone();
-            Ok(Box::new(Registry::open(repository, access, plain, login, http)?))
+            let open = |repository: &Repository| {
+                let Connection { plain, login, http, .. } = connection.clone();
+                Registry::open(repository, access, plain, login, http)
+            };
+            let origin = open(repository)?;
+            let place = |mirror: &Mirror| mirror.place_of(repository);
+            let mirror = connection.mirrors.iter().find_map(place);
+            Ok(match mirror.filter(|_| access == Access::Read) {
+                Some(mirror) => Box::new(mirror::Mirrored::new(open(&mirror)?, origin)),
+                None => Box::new(origin),
+            })
         }
         #[cfg(not(feature = "net"))]
         (Location::Registry(_), _) => {

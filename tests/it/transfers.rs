@@ -1,7 +1,10 @@
 //! How bytes get to a registry and back: mounted, through a proxy, over TLS with an authority of one's own.
 
+use crate::support::faulty::Faulty;
 use crate::support::release::{self, push};
 use crate::support::server::{Auth, Kind, PASSWORD, Server, login};
+use crate::support::tools;
+use crate::support::xpost::{Ran, Xpost};
 
 #[test]
 fn a_copy_within_a_registry_sends_no_blob() {
@@ -18,4 +21,82 @@ fn a_copy_within_a_registry_sends_no_blob() {
         assert!(blobs.len() > 5, "{copied}");
         at.run(["verify", &to, "--key", "release.pub"]).succeeds();
     }
+}
+
+/// With variables of the environment.
+fn run(at: &Xpost, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let mut command = at.command(arguments);
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"] {
+        command.env_remove(name);
+    }
+    Ran::of(&tools::output(command.envs(environment.iter().copied())))
+}
+
+#[test]
+fn a_proxy_is_used_where_the_environment_names_one() {
+    let (server, at) = (Server::start(Kind::Distribution), release::small());
+    let proxy = Faulty::before(&server.host(), |_, _, answer| answer);
+    let reference = "registry.test:5000/app:v1";
+    let through = [("http_proxy", proxy.url())];
+    let through: Vec<(&str, &str)> = through.iter().map(|(n, url)| (*n, url.as_str())).collect();
+    run(&at, &["push", reference, "--plain-http"], &through).succeeds();
+    assert!(proxy.asked() > 10);
+    let asked = proxy.asked();
+    let past = [through.as_slice(), &[("no_proxy", "registry.test")]].concat();
+    run(&at, &["pull", reference, "--plain-http"], &past).exits(7, &["registry.test"]);
+    // A registry of this machine is not reached by way of another.
+    run(&at, &["pull", &server.reference("app:v1"), "-o", "site"], &through).succeeds();
+    assert_eq!(proxy.asked(), asked);
+}
+
+#[test]
+fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
+    let at = release::small();
+    let certify = |name: &str, more: &[&str]| {
+        let (key, file) = (format!("{name}.key"), format!("{name}.pem"));
+        let mut openssl = tools::tool("openssl", at.home());
+        openssl.current_dir(at.home()).args(["req", "-x509", "-newkey", "ec", "-nodes"]);
+        openssl.args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"]);
+        openssl.args(["-subj", &format!("/CN={name}"), "-keyout", &key, "-out", &file]);
+        tools::stdout(openssl.args(more));
+    };
+    certify("authority", &[]);
+    let of = ["-CA", "authority.pem", "-CAkey", "authority.key"];
+    let name = ["-addext", "subjectAltName=DNS:registry.test"];
+    let end = ["-addext", "basicConstraints=critical,CA:FALSE"];
+    certify("tls", &[of.as_slice(), &name, &end].concat());
+    let server = Server::start_with_tls(&at.path("tls.pem"), &at.path("tls.key"));
+    let proxy = Faulty::before(&server.host(), |_, _, answer| answer);
+    let (reference, url) = ("registry.test/app:v1", proxy.url());
+    let through = [("https_proxy", url.as_str())];
+    run(&at, &["push", reference], &through).exits(1, &["no trusted TLS connection", "--ca-file"]);
+    run(&at, &["push", reference, "--ca-file", "authority.pem"], &through).succeeds();
+    run(&at, &["pull", reference, "--ca-file", "authority.pem", "-o", "site"], &through).succeeds();
+    run(&at, &["push", reference, "--ca-file", "release.pub"], &through)
+        .exits(1, &["holds no PEM certificate"]);
+}
+
+#[test]
+fn a_mirror_is_read_before_its_registry_and_lacks_nothing_with_it() {
+    let (server, mirror) = (Server::start(Kind::Distribution), Server::start(Kind::DockerRegistry));
+    let (at, reference) = (release::small(), server.reference("org/app:v1"));
+    push(&at, &reference);
+    // It leaves behind what refers to the release.
+    let mut crane = tools::tool("crane", at.home());
+    tools::stdout(crane.args(["copy", &reference, &mirror.reference("cache/org/app:v1")]));
+    let option = format!("{}={}/cache", server.host(), mirror.host());
+    let verify = ["verify", &reference, "--key", "release.pub", "--mirror", &option];
+    run(&at, &verify, &[]).succeeds();
+    run(&at, &["pull", &reference, "-o", "site", "--mirror", &option], &[]).succeeds();
+    let blob = |server: &Server| server.log().matches("GET /v2/").count();
+    assert!(blob(&mirror) > 0, "{}", mirror.log());
+
+    drop(server);
+    let everywhere = [("XPOST_MIRRORS", option.as_str())];
+    run(&at, &["pull", &reference, "-o", "alone"], &everywhere).succeeds();
+    run(&at, &["pull", &reference, "-o", "none"], &[]).exits(7, &["cannot pull"]);
+    run(&at, &verify, &[]).exits(7, &["cannot verify"]);
+    run(&at, &["pull", &reference], &[("XPOST_MIRRORS", "x")]).exits(2, &["HOST[/NAME]"]);
+    // What is written goes to the registry itself.
+    run(&at, &["push", &reference], &everywhere).exits(7, &["cannot push"]);
 }

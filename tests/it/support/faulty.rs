@@ -12,7 +12,7 @@ pub type Asked = str;
 /// What becomes of the answer of the real registry; the number counts the requests from 1.
 pub type Fault = dyn Fn(usize, &Asked, Vec<u8>) -> Vec<u8> + Send + Sync;
 
-/// A server on this machine.
+/// A server on this machine. It is a proxy as well: whatever host it is asked for, it asks the one it stands before.
 #[derive(Debug)]
 pub struct Faulty {
     address: SocketAddr,
@@ -37,6 +37,9 @@ impl Faulty {
                 std::thread::spawn(move || {
                     let Some((asked, request)) = read_request(&client) else { return };
                     let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
+                    if asked.starts_with("CONNECT ") {
+                        return tunnel(&host, client);
+                    }
                     let answer = forward(&host, &request).unwrap_or_default();
                     let _ = (&client).write_all(&fault(count, &asked, answer));
                 });
@@ -48,6 +51,11 @@ impl Faulty {
     /// `127.0.0.1:PORT/REPOSITORY`.
     pub fn reference(&self, repository: &str) -> String {
         format!("{}/{repository}", self.address)
+    }
+
+    /// As a proxy.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// How many requests there were.
@@ -122,4 +130,15 @@ fn forward(host: &str, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     server.read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+/// What a proxy does for TLS: it sees nothing of it.
+fn tunnel(host: &str, mut client: TcpStream) {
+    let Ok(mut server) = TcpStream::connect(host) else { return };
+    let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+    let (Ok(mut to_client), Ok(mut from_server)) = (client.try_clone(), server.try_clone()) else {
+        return;
+    };
+    std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+    let _ = std::io::copy(&mut client, &mut server);
 }

@@ -72,12 +72,19 @@ impl Server {
         Self::start_with(kind, Auth::Open)
     }
 
+    /// Starts a distribution that speaks TLS, with this certificate and its key.
+    pub fn start_with_tls(certificate: &Path, key: &Path) -> Self {
+        let directory = directory();
+        let (mut command, tokens) = distribution("registry", directory.path(), Auth::Open);
+        command.env("REGISTRY_HTTP_TLS_CERTIFICATE", certificate);
+        command.env("REGISTRY_HTTP_TLS_KEY", key);
+        let process = Process::start(command, &directory.path().join("log"));
+        Self { process, tokens, directory }
+    }
+
     /// Starts a server and waits until it answers.
     pub fn start_with(kind: Kind, auth: Auth) -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("xpost-registry-")
-            .tempdir()
-            .expect("a temporary directory can be made");
+        let directory = directory();
         let (command, tokens) = match kind {
             Kind::Cuelabs | Kind::Ggcr => {
                 assert_eq!(auth, Auth::Open, "{kind:?} has no authentication");
@@ -128,6 +135,13 @@ impl Server {
     pub fn storage(&self) -> std::path::PathBuf {
         self.directory.path().join("storage")
     }
+}
+
+fn directory() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("xpost-registry-")
+        .tempdir()
+        .expect("a temporary directory can be made")
 }
 
 /// A distribution of either age, and its token issuer where it needs one.
