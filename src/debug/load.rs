@@ -151,7 +151,10 @@ fn link(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
 fn sections(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
     let mut described = debug.sections().iter();
     for section in slim.sections().iter().skip(1) {
-        if section.name == b".gnu_debuglink" {
+        // The slim file alone has its link, and the names of functions that were made for it.
+        let is_made =
+            section.name == b".gnu_debugdata" && debug.section_named(section.name).is_none();
+        if section.name == b".gnu_debuglink" || is_made {
             continue;
         }
         let same = |other: &&Section<'_>| {

@@ -4,7 +4,7 @@
 //! header that locate the section header table, and write a compression header.
 
 use object::elf::{self, CompressionHeader32, CompressionHeader64};
-use object::write::elf::{Encoder, ProgramHeader};
+use object::write::elf::{Encoder, ProgramHeader, SectionHeader};
 use object::{Endianness, U16, U32, U64, pod};
 
 use super::{Address, Elf, Segment};
@@ -18,6 +18,15 @@ pub struct SectionTable {
     pub count: u32,
     /// The index of the section names.
     pub names: u32,
+}
+
+impl SectionTable {
+    /// Puts the numbers that do not fit into the ELF header into section 0's; its `sh_info` is `e_phnum`'s (gABI, "ELF
+    /// Header").
+    pub fn numbers_in(&self, first: &mut SectionHeader) {
+        let wide = |number: u32| if number >= elf::SHN_LORESERVE.into() { number } else { 0 };
+        (first.sh_size, first.sh_link) = (wide(self.count).into(), wide(self.names));
+    }
 }
 
 impl Elf<'_> {

@@ -12,7 +12,7 @@ use object::write::elf::SectionHeader;
 use super::headers::{Indices, KeptSymbols, Names};
 use super::plan::Row;
 use super::relocatable::{self, symbol_index};
-use super::{DebugLink, Error, Holds, Layout, Piece, Plan};
+use super::{DebugLink, Error, Holds, Layout, Piece, Plan, minidebug};
 use crate::elf::{Elf, Owner, Section, SectionId, SectionTable, Span};
 use crate::identity::NewNote;
 
@@ -27,6 +27,33 @@ struct Assembly<'plan, 'data> {
     places: Vec<Option<(u64, u64)>>,
     /// The last loaded byte's end.
     loaded_end: u64,
+}
+
+/// A section that the input does not have.
+struct Added {
+    name: &'static [u8],
+    bytes: Vec<u8>,
+    holds: Holds,
+    align: u64,
+}
+
+/// The sections behind those of the input, in order.
+fn added(elf: &Elf<'_>, plan: &Plan<'_>, link: Option<&DebugLink>) -> Result<Vec<Added>, Error> {
+    let link = link.map(|link| Added {
+        name: LINK_NAME,
+        bytes: link.section(elf),
+        holds: Holds::DebugLink,
+        align: 4,
+    });
+    let functions = Some(plan.functions.as_slice()).filter(|functions| !functions.is_empty());
+    let functions = functions.map(|functions| minidebug::section(elf, functions)).transpose()?;
+    let functions = functions.map(|bytes| Added {
+        name: minidebug::NAME,
+        bytes,
+        holds: Holds::MiniDebug,
+        align: 1,
+    });
+    Ok(link.into_iter().chain(functions).collect())
 }
 
 /// Lays out the slim file. An input from which nothing leaves stays as it is, to the byte.
@@ -55,8 +82,10 @@ pub(super) fn assemble<'data>(
         Row::Section(id) => elf.section(*id).map_or(&b""[..], |section| section.name),
         Row::Note => NewNote::NAME,
     });
-    let names = Names::new(elf, names.chain(link.map(|_| LINK_NAME)), &symbols, shared)?;
-    let kept = KeptSymbols::new(elf, plan, &indices, &names);
+    let added = added(elf, plan, link)?;
+    let names = names.chain(added.iter().map(|added| added.name));
+    let names = Names::new(elf, names, &symbols, shared)?;
+    let kept = KeptSymbols::new(elf, &symbols, &indices, &names);
 
     assembly.loaded_part(&map.spans);
     // From here every loaded byte has its place.
@@ -68,15 +97,10 @@ pub(super) fn assemble<'data>(
             assembly.layout.push(Piece::Made(note.contents.clone()), Holds::BuildId)
         }
     });
-    let link_at = link.map(|link| {
-        assembly.layout.align(4);
-        let bytes = link.section(elf);
-        let size = bytes.len() as u64;
-        (assembly.layout.push(Piece::Made(bytes), Holds::DebugLink), size)
-    });
+    let added: Vec<_> = added.into_iter().map(|added| assembly.add(added)).collect();
     assembly.section_names(&names);
     // From here every byte but the section headers has its place.
-    let rows = assembly.rows(&indices, &kept, &names, note_at, link_at);
+    let rows = assembly.rows(&indices, &kept, &names, note_at, added);
     assembly.section_headers(&rows, &indices);
     assembly.payload();
     let layout = assembly.layout;
@@ -181,6 +205,20 @@ impl<'data> Assembly<'_, 'data> {
         }
     }
 
+    /// Appends a section that the input does not have. Its header has no name yet.
+    fn add(&mut self, added: Added) -> SectionHeader {
+        let Added { bytes, holds, align, .. } = added;
+        self.layout.align(align);
+        let sh_size = bytes.len() as u64;
+        SectionHeader {
+            sh_type: elf::SHT_PROGBITS,
+            sh_offset: self.layout.push(Piece::Made(bytes), holds),
+            sh_size,
+            sh_addralign: align,
+            ..SectionHeader::default()
+        }
+    }
+
     fn section_names(&mut self, names: &Names) {
         if let Some(id) = self.elf.header().section_names {
             let bytes = names.sections.clone();
@@ -203,7 +241,7 @@ impl<'data> Assembly<'_, 'data> {
         kept: &KeptSymbols,
         names: &Names,
         note_at: Option<u64>,
-        link_at: Option<(u64, u64)>,
+        added: Vec<SectionHeader>,
     ) -> Vec<SectionHeader> {
         let mut name_offsets = names.section_offsets.iter().copied();
         let mut rows = Vec::with_capacity(self.plan.rows.len() + 1);
@@ -243,16 +281,8 @@ impl<'data> Assembly<'_, 'data> {
             }
             rows.push(row);
         }
-        if let Some((offset, size)) = link_at {
-            rows.push(SectionHeader {
-                sh_name: name_offsets.next().unwrap_or(0),
-                sh_type: elf::SHT_PROGBITS,
-                sh_offset: offset,
-                sh_size: size,
-                sh_addralign: 4,
-                ..SectionHeader::default()
-            });
-        }
+        let named = |(row, sh_name)| SectionHeader { sh_name, ..row };
+        rows.extend(added.into_iter().zip(name_offsets).map(named));
         rows
     }
 
@@ -269,10 +299,7 @@ impl<'data> Assembly<'_, 'data> {
         for (index, row) in rows.iter().enumerate() {
             let mut row = row.clone();
             if index == 0 {
-                // gABI, "ELF Header": section 0 holds the numbers that do not fit; sh_info stays e_phnum's.
-                let wide =
-                    |number: u32| if number >= elf::SHN_LORESERVE.into() { number } else { 0 };
-                (row.sh_size, row.sh_link) = (wide(table.count).into(), wide(table.names));
+                table.numbers_in(&mut row);
             }
             encoder.section_header(&mut bytes, &row);
         }

@@ -9,8 +9,8 @@ use object::elf;
 use object::write::elf::Sym;
 use object::write::{StringId, StringTable};
 
+use super::Error;
 use super::plan::Row;
-use super::{Error, Plan};
 use crate::elf::{Elf, Place, SectionId, Symbol};
 
 /// The new indices of the sections that stay.
@@ -96,12 +96,17 @@ pub(super) struct KeptSymbols {
 
 impl KeptSymbols {
     /// Encodes the symbols that stay, the null symbol first.
-    pub(super) fn new(elf: &Elf<'_>, plan: &Plan<'_>, indices: &Indices, names: &Names) -> Self {
+    pub(super) fn new(
+        elf: &Elf<'_>,
+        symbols: &[Symbol<'_>],
+        indices: &Indices,
+        names: &Names,
+    ) -> Self {
         let encoder = elf.encoder();
         let mut kept =
             Self { entries: Vec::new(), extended: elf.word(0).to_vec(), first_global: 1 };
         encoder.null_symbol(&mut kept.entries);
-        for (symbol, &st_name) in plan.symbols.symbols().zip(&names.symbol_offsets) {
+        for (symbol, &st_name) in symbols.iter().zip(&names.symbol_offsets) {
             let (section, st_shndx) = match symbol.place {
                 Place::Section(SectionId(old)) => (Some(indices.of(old)), elf::SHN_UNDEF),
                 Place::Reserved(index) => (None, elf::SymbolSection(index)),

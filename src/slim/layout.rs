@@ -59,6 +59,8 @@ pub enum Holds {
     BuildId,
     /// The link to the debug file, which the input does not have.
     DebugLink,
+    /// The names of the functions that leave (`.gnu_debugdata`).
+    MiniDebug,
     /// The section header table.
     SectionHeaders,
     /// How the input was laid out, behind everything else in a debug file.

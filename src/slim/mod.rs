@@ -10,6 +10,7 @@ mod find;
 mod frames;
 mod headers;
 mod layout;
+mod minidebug;
 mod near;
 mod options;
 mod pattern;
@@ -26,7 +27,7 @@ pub use check::Broken;
 pub use fate::{Decision, Fate};
 pub use layout::{Holds, Layout, Piece};
 pub use options::{
-    Absent, Leaving, Meant, NameRegex, Options, Rest, Sections, Sense, Symbols, Wish,
+    Absent, Leaving, Meant, MiniDebug, NameRegex, Options, Rest, Sections, Sense, Symbols, Wish,
 };
 pub use plan::Plan;
 pub use preset::Preset;

@@ -15,6 +15,8 @@ pub struct Options {
     pub absent: Absent,
     /// Where that goes which leaves.
     pub leaving: Leaving,
+    /// Whether the slim file names the functions that leave.
+    pub minidebug: MiniDebug,
 }
 
 /// Which symbols stay in the slim file. One that is wished both to stay and to leave stays, as with objcopy.
@@ -159,6 +161,16 @@ pub enum Absent {
     Refused,
     /// It is told.
     Allowed,
+}
+
+/// Whether the slim file has the names of the functions whose symbols leave, for debuggers alone (`.gnu_debugdata`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MiniDebug {
+    /// It costs a few percent, and names are in the debug file.
+    #[default]
+    Absent,
+    /// It has.
+    Functions,
 }
 
 /// Where that goes which leaves the slim file.

@@ -8,8 +8,8 @@ use super::fate::{Decision, Fate};
 use super::headers::Indices;
 use super::symbols::Choice;
 use super::wished::Wished;
-use super::{Error, Leaving, Options, relocatable, rules};
-use crate::elf::{Elf, Place, Section, SectionId, overlaps};
+use super::{Error, Leaving, MiniDebug, Options, minidebug, relocatable, rules};
+use crate::elf::{Elf, Place, Section, SectionId, Symbol, overlaps};
 use crate::identity::{Identity, NewNote};
 use crate::inspect::{self, Payload, PayloadKind};
 
@@ -35,6 +35,8 @@ pub struct Plan<'data> {
     pub payload: Option<Payload>,
     /// Sections that were asked for and are not there, where that is allowed.
     pub missing_sections: Vec<String>,
+    /// The functions whose symbols leave and which `.gnu_debugdata` names.
+    pub functions: Vec<Symbol<'data>>,
     /// The note of the build-id that the input does not have and both files get.
     pub note: Option<NewNote>,
     /// The sections of the slim file, in the order of its section headers.
@@ -77,12 +79,17 @@ impl<'data> Plan<'data> {
         let rows = rows(elf, &decisions, identity);
         let rebuilds_symbols = rebuilds_symbols(elf, &decisions, &symbols, &rows);
         let missing_sections = wished.missing;
+        let functions = match options.minidebug {
+            MiniDebug::Functions => minidebug::functions(elf, &symbols)?,
+            MiniDebug::Absent => Vec::new(),
+        };
         let plan = Self {
             decisions,
             symbols,
             unowned,
             payload,
             missing_sections,
+            functions,
             note: identity.note.clone(),
             rows,
             loaded,

@@ -26,6 +26,7 @@ mod laws;
 mod layouts;
 mod libraries;
 mod login;
+mod minidebug;
 mod notes;
 mod objects;
 mod oracle;

@@ -16,7 +16,7 @@ use crate::elf::Elf;
 use crate::fs;
 use crate::inspect::{self, PayloadKind, Platform};
 use crate::release::companion;
-use crate::slim::{self, DebugLink, Layout, Leaving, describe_missing, quoted};
+use crate::slim::{self, DebugLink, Layout, Leaving, MiniDebug, describe_missing, quoted};
 
 /// An input with everything that was decided about it.
 pub(super) struct Input<'data> {
@@ -182,6 +182,11 @@ impl<'data> Input<'data> {
         if !self.split.plan.symbols.missing.is_empty() {
             let missing = describe_missing(&self.split.plan.symbols.missing);
             warnings.push(format!("{path} has no symbol {missing} (--allow-missing)"));
+        }
+        if job.options.minidebug == MiniDebug::Functions && self.split.plan.functions.is_empty() {
+            warnings.push(format!(
+                "{path}: --minidebug adds nothing: no function loses its name, or .gnu_debugdata is there already"
+            ));
         }
         if !self.split.plan.missing_sections.is_empty() {
             let missing = quoted(&self.split.plan.missing_sections);

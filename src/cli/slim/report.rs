@@ -55,6 +55,9 @@ impl<'data> Input<'data> {
         if choice.keeps_any() {
             let _ = writeln!(text, "  symbols   {} of {} kept", choice.kept.len(), choice.total);
         }
+        if let Some((functions, size)) = self.minidebug() {
+            let _ = writeln!(text, "  minidebug {functions} functions in {}", ui::size(size));
+        }
         let dropped: Vec<_> =
             self.dropped_by_name().map(|name| ui::safe(&name).into_owned()).collect();
         if !dropped.is_empty() {
@@ -64,6 +67,13 @@ impl<'data> Input<'data> {
             self.explain(&mut text);
         }
         text
+    }
+
+    /// How many functions `.gnu_debugdata` names, and its size, where it was made.
+    fn minidebug(&self) -> Option<(usize, u64)> {
+        let sizes = self.split.slim.sizes();
+        let (_, size) = sizes.into_iter().find(|(holds, _)| *holds == Holds::MiniDebug)?;
+        Some((self.split.plan.functions.len(), size))
     }
 
     /// The sections that neither file has: those of -R, and all that leave an object file. Of one name there may be
@@ -143,6 +153,7 @@ impl<'data> Input<'data> {
             Holds::Section(id) => self.elf.section(id).map(name).unwrap_or_default(),
             Holds::BuildId => ".note.gnu.build-id".to_owned(),
             Holds::DebugLink => ".gnu_debuglink".to_owned(),
+            Holds::MiniDebug => ".gnu_debugdata".to_owned(),
             Holds::SectionHeaders => "section headers".to_owned(),
             Holds::Origin => "how to restore the input".to_owned(),
             Holds::Unowned => "bytes of no section".to_owned(),
@@ -170,6 +181,7 @@ impl<'data> Input<'data> {
                 "size": dwp.bytes.len(),
                 "digest": Digest::of(&dwp.bytes),
             })),
+            "minidebug": self.minidebug().map(|(functions, size)| json!({ "functions": functions, "size": size })),
             "platform": self.platform.as_ref().map(ToString::to_string),
             "target": self.platform.as_ref().map(Platform::target),
             "buildId": self.build_id,
