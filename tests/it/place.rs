@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use xpost::elf::Elf;
+
 use crate::support::xpost::{Ran, Xpost, xpost};
 use crate::support::{corpus, law, tools};
 
@@ -232,6 +234,27 @@ fn a_run_that_fails_leaves_every_file_in_its_place_as_it_was() {
         assert!(xpost.read("app") == input);
         assert_eq!(xpost.list(), ["app", "no-program", "xpost"]);
     }
+}
+
+#[test]
+fn eu_strip_s_options_lead_to_the_same_files() {
+    let arguments = ["-f", "kept/half", "-o", "slim", "app"];
+    let (xpost, theirs) = (with_app(), with_app());
+    for home in [&xpost, &theirs] {
+        std::fs::create_dir(home.path("kept")).unwrap();
+    }
+    xpost.run([&["slim"], &arguments[..]].concat()).succeeds();
+    let mut eu_strip = tools::tool("eu-strip", theirs.home());
+    tools::stdout(eu_strip.current_dir(theirs.home()).args(arguments));
+    assert_eq!(xpost.list(), theirs.list());
+    let info = |home: &Xpost| {
+        let bytes = home.read("kept/half");
+        let elf = Elf::parse(&bytes).unwrap();
+        elf.contents(elf.section_named(b".debug_info").unwrap()).unwrap().into_owned()
+    };
+    assert!(info(&xpost) == info(&theirs));
+    // Without -o it would work in place, which xpost does not do unasked.
+    xpost.run(["slim", "-f", "half", "app"]).exits(2, &["--output or --in-place", "eu-strip"]);
 }
 
 #[test]

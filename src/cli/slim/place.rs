@@ -31,8 +31,9 @@ pub(super) struct PlaceArgs {
     /// Give the slim file the dates of the input; a static library keeps those of its members, with owners and permissions
     #[arg(short, long)]
     preserve_dates: bool,
-    /// Write the debug file to FILE instead of OUTPUT.debug; with --output or --in-place (object files get none)
-    #[arg(long, value_name = "FILE")]
+    /// Write the debug file to FILE instead of OUTPUT.debug, as eu-strip -f does; with --output or --in-place (object files
+    /// get none)
+    #[arg(short = 'f', long, value_name = "FILE")]
     debug_out: Option<PathBuf>,
     /// Drop what leaves instead of writing a debug file
     #[arg(long, conflicts_with = "debug_out")]
@@ -128,7 +129,10 @@ impl PlaceArgs {
             return usage("--debug-out takes one input file");
         }
         if self.debug_out.is_some() && !to_files {
-            return usage("--debug-out needs --output or --in-place");
+            let text = "--debug-out (-f) needs --output or --in-place";
+            return Err(Failure::plain(Exit::Usage, text).hint(
+                "eu-strip works in place where it is not told otherwise: --in-place does that",
+            ));
         }
         if from_stdin && self.output.is_none() && self.name.is_none() {
             return usage("standard input has no name: give --output or --name");
