@@ -153,4 +153,5 @@ def main():
             measure(work, source, options, missing)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -487,6 +487,8 @@ fn fetch_one(store: &dyn Store, item: &Item, observer: &Observer<'_>) -> Result<
     let mut temporary = item.temporary()?;
     observer(Event::Begin { digest, name, size: blob.size });
     store::fetch(store, blob, &mut temporary, &|bytes| observer(Event::Passed { digest, bytes }))?;
+    // Closed: a release has more files than a process may have open.
+    temporary.finish()?;
     observer(Event::End { digest, name, state: State::Uploaded });
     Ok(temporary)
 }
@@ -496,6 +498,7 @@ fn copy_of(twin: &Path, item: &Item) -> Result<AtomicFile, Error> {
     let mut temporary = item.temporary()?;
     let copied = std::io::copy(&mut fs::open(twin)?.0, &mut temporary);
     copied.map_err(fs::at("write", temporary.target()))?;
+    temporary.finish()?;
     Ok(temporary)
 }
 

@@ -46,6 +46,8 @@ struct State {
     authorization: Option<HeaderValue>,
     /// What tokens have to allow (distribution/docs/spec/auth/scope.md).
     scopes: Vec<String>,
+    /// What they could not be made to allow.
+    refused: Vec<String>,
 }
 
 impl Session {
@@ -88,21 +90,28 @@ impl Session {
         url.origin() == self.api.origin()
     }
 
-    /// From here on tokens also allow to read another repository of this host.
-    pub(super) fn also_read(&self, name: &str) {
+    /// From here on tokens also allow to read another repository of this host; `false` where that was refused before.
+    pub(super) fn also_read(&self, name: &str) -> bool {
         let scope = scope(name, "pull");
         let mut state = self.state();
+        if state.refused.contains(&scope) {
+            return false;
+        }
         if !state.scopes.contains(&scope) {
             state.scopes.push(scope);
             // A token that was made without it is of no use; a password is.
             let token = |value: &HeaderValue| value.as_bytes().starts_with(b"Bearer ");
             state.authorization.take_if(|value| token(value));
         }
+        true
     }
 
-    /// Tokens need not allow that any more: a server may refuse the whole token for it.
-    pub(super) fn no_longer_read(&self, name: &str) {
-        self.state().scopes.retain(|other| *other != scope(name, "pull"));
+    /// Tokens are no longer asked to allow that: a server may refuse the whole token for it.
+    pub(super) fn cannot_read(&self, name: &str) {
+        let scope = scope(name, "pull");
+        let mut state = self.state();
+        state.scopes.retain(|other| *other != scope);
+        state.refused.push(scope);
     }
 
     /// Whether the registry accepts the credentials; `false` where it never asked for any.

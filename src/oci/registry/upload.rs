@@ -61,7 +61,9 @@ impl Registry {
     /// Where the bytes are to be sent, if the registry does not have them from `from`; `None` where it has.
     fn mount(&self, blob: &Descriptor, from: &str) -> Result<Option<Place>, Error> {
         let step = || format!("mount {} from {from} into {}", blob.digest, self.name());
-        self.session.also_read(from);
+        if !self.session.also_read(from) {
+            return self.begin(blob).map(Some);
+        }
         let mut asked = self.url("blobs/uploads/")?;
         asked
             .query_pairs_mut()
@@ -75,7 +77,7 @@ impl Registry {
             Ok(response) if response.status() == 202 => self.place(&asked, &response).map(Some),
             // Neither a registry that cannot, nor one that does not let us, is a reason not to send the bytes.
             Ok(_) | Err(Error::Unauthorized { .. }) => {
-                self.session.no_longer_read(from);
+                self.session.cannot_read(from);
                 self.begin(blob).map(Some)
             }
             Err(error) => Err(error),
