@@ -20,8 +20,10 @@ mod shell;
 mod sign;
 mod slim;
 mod store;
+mod truth;
 mod ui;
 mod verify;
+mod whole;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -24,6 +24,9 @@ pub(super) struct Reach {
     /// Speak http without TLS to this registry
     #[arg(long)]
     plain_http: bool,
+    /// Open no socket, whatever the references say
+    #[arg(long)]
+    offline: bool,
     /// Trust the certificate authorities of this PEM file as well
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -59,7 +62,9 @@ impl Reach {
 
     pub(super) fn http(&self) -> Result<http::Options, Failure> {
         let authorities = self.ca_file.as_deref().map(|file| fs::read_small(file, MAX_CA_FILE));
-        Ok(http::Options { authorities: authorities.transpose()?, ..http::Options::default() })
+        let network = if self.offline { http::Network::Off } else { http::Network::Any };
+        let authorities = authorities.transpose()?;
+        Ok(http::Options { authorities, network, ..http::Options::default() })
     }
 
     /// The credentials that the command line names; standard input can be read once.

@@ -1,4 +1,4 @@
-//! `xpost verify`: is this release signed, and what is covered?
+//! `xpost verify`: is this release signed, and what is covered? Is all of it there, and is it what it says?
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,6 +12,7 @@ use super::load_identity;
 use super::sign;
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
+use super::{truth, whole};
 use crate::digest::Digest;
 use crate::oci::names::media;
 use crate::oci::pull::{self, RemoteFile};
@@ -28,30 +29,45 @@ use crate::sign::PublicKey;
 Examples:
   xpost verify ghcr.io/org/app:v1 --key release.pub
   xpost verify oci:release:v1 --key release.pub --require-version 1.2.0
+  xpost verify ghcr.io/org/app:v1 --complete
+  xpost verify docker.io/library/alpine:3 --platforms
   xpost verify --load-identity app.slim app.slim.debug app")]
 pub(super) struct Args {
     /// HOST/NAME:TAG, HOST/NAME@DIGEST, or oci:DIR[:TAG]
     #[arg(value_name = "REF", required_unless_present = "load_identity")]
     reference: Option<Reference>,
     /// The public key
-    #[arg(long, value_name = "FILE", required_unless_present = "load_identity")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["load_identity", "complete", "platforms"])]
     key: Option<PathBuf>,
     /// The signed version must be this one
     #[arg(long, value_name = "VERSION")]
     require_version: Option<String>,
+    /// Instead of signatures: is everything there that belongs to it? What cleaners and mirrors took is named
+    #[arg(long, conflicts_with_all = ["key", "platforms"])]
+    complete: bool,
+    /// Instead of signatures: are the programs in it for the platforms that it states? Any image will do
+    #[arg(long, conflicts_with_all = ["key", "require_version"])]
+    platforms: bool,
     /// Instead of a release: do these files agree? A slim file, its debug file, and what they were made of
     ///
     /// Program headers, build-id, debuglink, sections; with ORIGINAL also every byte that is loaded, and that the two
     /// halves are the original again.
-    #[arg(long, num_args = 2..=3, value_names = ["SLIM", "DEBUG", "ORIGINAL"], conflicts_with_all = ["reference", "key", "require_version"])]
+    #[arg(long, num_args = 2..=3, value_names = ["SLIM", "DEBUG", "ORIGINAL"], conflicts_with_all = ["reference", "key", "require_version", "complete", "platforms"])]
     load_identity: Vec<PathBuf>,
     #[command(flatten)]
     reach: Reach,
 }
 
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
-    let (Some(reference), Some(key_path)) = (&args.reference, &args.key) else {
+    let Some(reference) = &args.reference else {
         return load_identity::run(&args.load_identity, ui);
+    };
+    let Some(key_path) = &args.key else {
+        return if args.complete {
+            whole::run(reference, &args.reach, ui)
+        } else {
+            truth::run(reference, &args.reach, ui)
+        };
     };
     let key = sign::read_public_key(key_path)?;
     let store = store::open(reference, Access::Read, &args.reach)?;

@@ -14,6 +14,9 @@ pub(super) const MAX_MESSAGE: u64 = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// There shall be no network.
+    #[error("that would open a socket, and --offline forbids it")]
+    Offline,
     /// No thread, or no TLS.
     #[error("cannot start the network client")]
     Start {

@@ -37,10 +37,22 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// What to do about failures that may heal.
     pub patience: Patience,
+    /// Whether there may be any request at all.
+    pub network: Network,
     /// Which proxy to use.
     pub proxy: Proxy,
     /// Certificates, as PEM, that are trusted beside those of the system.
     pub authorities: Option<Vec<u8>>,
+}
+
+/// Whether there is a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// There is.
+    #[default]
+    Any,
+    /// There shall be none: no client is made, and nothing else in this program can open a socket.
+    Off,
 }
 
 /// Whether a proxy stands between.
@@ -58,6 +70,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             patience: Patience::default(),
+            network: Network::Any,
             proxy: Proxy::Environment,
             authorities: None,
         }
@@ -99,6 +112,9 @@ impl Http {
     /// # Errors
     /// When the system gives no thread or no TLS roots.
     pub fn new(options: Options) -> Result<Self, Error> {
+        if options.network == Network::Off {
+            return Err(Error::Offline);
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

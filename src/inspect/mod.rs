@@ -9,7 +9,7 @@ use object::elf;
 use sha2::{Digest as _, Sha256};
 
 pub use payload::{Payload, PayloadKind, payload};
-pub use platform::{Libc, Platform, UnknownPlatform};
+pub use platform::{Libc, Machine, Platform, UnknownPlatform, machine};
 pub use split::{NoIndex, SplitUnits};
 
 use crate::build_id::BuildId;

@@ -122,11 +122,60 @@ impl Platform {
     }
 }
 
-/// Go's name of the machine (OCI image-spec: "values listed in the Go Language document for GOARCH").
+/// The machine of a program, without more of it than its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// Go's name, where it has one (OCI image-spec, "Image Index").
+    pub architecture: Option<&'static str>,
+    /// `e_machine`
+    number: u16,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.architecture {
+            Some(name) => out.write_str(name),
+            None => write!(out, "machine {:#x}", self.number),
+        }
+    }
+}
+
+/// The machine that a file names in its first 20 bytes, if it is a program or a shared library (gABI, "ELF Header").
+pub fn machine(start: &[u8]) -> Option<Machine> {
+    let rest = start.strip_prefix(b"\x7fELF")?;
+    let is_64 = match rest.first()? {
+        1 => false,
+        2 => true,
+        _ => return None,
+    };
+    let little = match rest.get(1)? {
+        1 => true,
+        2 => false,
+        _ => return None,
+    };
+    let half = |at: usize| {
+        let half = start.get(at..at + 2)?.try_into().ok()?;
+        Some(if little { u16::from_le_bytes(half) } else { u16::from_be_bytes(half) })
+    };
+    let (kind, number) = (elf::FileType(half(16)?), half(18)?);
+    let is_loaded = [elf::ET_EXEC, elf::ET_DYN].contains(&kind);
+    let architecture = name(elf::Machine(number), is_64, little);
+    is_loaded.then_some(Machine { architecture, number })
+}
+
 fn architecture(elf: &Elf<'_>) -> Result<&'static str, UnknownPlatform> {
-    let header = elf.header();
-    let little = header.endian == Endianness::Little;
-    Ok(match (header.machine, elf.is_64(), little) {
+    let machine = elf.header().machine;
+    let little = elf.header().endian == Endianness::Little;
+    name(machine, elf.is_64(), little).ok_or_else(|| UnknownPlatform::Machine {
+        machine: machine.0,
+        bits: if elf.is_64() { 64 } else { 32 },
+        order: if little { "little" } else { "big" },
+    })
+}
+
+/// Go's name of the machine (OCI image-spec: "values listed in the Go Language document for GOARCH").
+fn name(machine: elf::Machine, is_64: bool, little: bool) -> Option<&'static str> {
+    Some(match (machine, is_64, little) {
         (elf::EM_X86_64, true, true) => "amd64",
         (elf::EM_386, false, true) => "386",
         (elf::EM_AARCH64, true, true) => "arm64",
@@ -145,13 +194,7 @@ fn architecture(elf: &Elf<'_>) -> Result<&'static str, UnknownPlatform> {
         (elf::EM_MIPS, false, false) => "mips",
         (elf::EM_LOONGARCH, true, true) => "loong64",
         (elf::EM_SPARCV9, true, false) => "sparc64",
-        (machine, is_64, little) => {
-            return Err(UnknownPlatform::Machine {
-                machine: machine.0,
-                bits: if is_64 { 64 } else { 32 },
-                order: if little { "little" } else { "big" },
-            });
-        }
+        _ => return None,
     })
 }
 

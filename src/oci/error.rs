@@ -230,6 +230,7 @@ impl Error {
             Self::Http { source, .. } => match source.status() {
                 Some(401 | 403) => Kind::Authentication,
                 Some(404) => Kind::NotFound,
+                _ if matches!(source, crate::http::Error::Offline) => Kind::Usage,
                 _ if source.is_transient() => Kind::Network,
                 _ if matches!(source, crate::http::Error::TooLarge { .. }) => Kind::Damaged,
                 _ => Kind::Other,

@@ -9,8 +9,10 @@
 mod archive;
 mod artifact;
 mod at_once;
+mod audit;
 #[cfg(feature = "net")]
 pub mod auth;
+mod complete;
 #[cfg(feature = "net")]
 pub mod credentials;
 mod directory;
@@ -19,6 +21,7 @@ mod fallback;
 pub mod gather;
 mod graph;
 pub mod host;
+mod layers;
 mod layout;
 pub mod manifest;
 mod memory;
@@ -36,6 +39,8 @@ mod tests;
 mod verify;
 
 pub use artifact::{Artifact, Blob, DebugFiles, PlatformNode, ReferrerNode, Role, Source};
+pub use audit::{Audit, Program, Verdict, audit};
+pub use complete::{Completeness, completeness};
 pub use error::{Error, Kind};
 pub use graph::{DebugFile, Edge, Graph, GraphBlob, Missing};
 pub use host::Host;

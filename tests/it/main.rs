@@ -13,6 +13,7 @@
 
 mod action;
 mod archives;
+mod audits;
 mod build_id;
 mod copies;
 mod environment;
@@ -29,6 +30,7 @@ mod login;
 mod minidebug;
 mod notes;
 mod objects;
+mod offline;
 mod oracle;
 mod patched;
 mod payload;

@@ -1,0 +1,186 @@
+//! Is what an index says of each platform true? The machine that the programs themselves name, against the platform under
+//! which they are published.
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::layers::Tree;
+use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry};
+use super::pull::Published;
+use super::store::{self, Store};
+use crate::digest::Digest;
+use crate::inspect::Machine;
+
+/// The largest configuration that is read.
+const MAX_CONFIG: u64 = 4 << 20;
+
+/// So many programs of another machine are named.
+const NAMED: usize = 20;
+
+/// Where programs are looked for if an image does not say (as containerd and Docker have it).
+const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What became of one platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Audit {
+    /// As it is stated.
+    pub platform: Option<String>,
+    /// The manifest.
+    pub digest: Digest,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What a container would start, where that is a program.
+    pub starts: Option<Program>,
+    /// Programs for the stated machine.
+    pub right: usize,
+    /// Programs for other machines.
+    pub wrong: usize,
+    /// The first of those.
+    pub programs: Vec<Program>,
+    /// What the configuration says it is for, where that is something else.
+    pub configured: Option<String>,
+}
+
+/// How an audit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// What it starts, or else everything in it, is for the platform.
+    True,
+    /// It is not what it is published as.
+    False,
+    /// There is no program in it, or nothing says for which platform it is.
+    Undecided,
+}
+
+/// A program and its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Program {
+    /// Its path, or its name.
+    pub path: String,
+    /// The machine, in OCI's words.
+    pub machine: String,
+    /// Whether that is the stated one.
+    pub fits: bool,
+}
+
+/// The parts of an image's configuration that count (OCI image-spec, "Image Configuration").
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Config {
+    architecture: String,
+    os: String,
+    config: Option<Run>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "PascalCase")]
+struct Run {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+}
+
+/// Audits every platform of what `root` is, whoever published it.
+///
+/// # Errors
+/// Those of the store, and layers that cannot be read.
+pub fn audit(store: &dyn Store, root: Node) -> Result<Vec<Audit>, Error> {
+    let published = Published::of(root)?;
+    let mut found = Vec::new();
+    for platform in &published.platforms {
+        // What BuildKit puts beside the images it makes is for no platform, and says so.
+        let unknown =
+            |entry: &PlatformEntry| entry.architecture == "unknown" || entry.os == "unknown";
+        if !platform.platform.as_ref().is_some_and(unknown) {
+            found.extend(of_manifest(store, platform.platform.as_ref(), &platform.descriptor)?);
+        }
+    }
+    Ok(found)
+}
+
+fn of_manifest(
+    store: &dyn Store,
+    stated: Option<&PlatformEntry>,
+    descriptor: &Descriptor,
+) -> Result<Option<Audit>, Error> {
+    let Document::Manifest(manifest) = store::load(store, descriptor)?.document()? else {
+        return Ok(None);
+    };
+    let config = config(store, &manifest)?;
+    let platform = stated.cloned().or_else(|| config.platform());
+    let mut tree = Tree::default();
+    for layer in &manifest.layers {
+        tree.add(store, layer)?;
+    }
+    let mut audit = Audit {
+        platform: platform.as_ref().map(ToString::to_string),
+        digest: descriptor.digest,
+        verdict: Verdict::Undecided,
+        starts: None,
+        right: 0,
+        wrong: 0,
+        programs: Vec::new(),
+        configured: None,
+    };
+    let Some(platform) = platform else { return Ok(Some(audit)) };
+    let is_right = |machine: &Machine| machine.architecture == Some(platform.architecture.as_str());
+    for (path, machine) in &tree.programs {
+        if is_right(machine) {
+            audit.right += 1;
+            continue;
+        }
+        audit.wrong += 1;
+        if audit.programs.len() < NAMED {
+            audit.programs.push(Program::of(path, machine, false));
+        }
+    }
+    let starts = config.command().and_then(|command| tree.program(command, config.search()));
+    let says = config.platform().filter(|says| says.architecture != platform.architecture);
+    audit.configured = says.map(|says| says.to_string());
+    // What starts decides; where that is a script, one program for the platform is enough to run it.
+    audit.verdict = match &starts {
+        _ if audit.configured.is_some() => Verdict::False,
+        Some((_, machine)) if is_right(machine) => Verdict::True,
+        Some(_) => Verdict::False,
+        None if audit.right > 0 => Verdict::True,
+        None if audit.wrong > 0 => Verdict::False,
+        None => Verdict::Undecided,
+    };
+    audit.starts = starts.map(|(path, machine)| Program::of(&path, &machine, is_right(&machine)));
+    Ok(Some(audit))
+}
+
+impl Program {
+    fn of(path: &str, machine: &Machine, fits: bool) -> Self {
+        Self { path: path.to_owned(), machine: machine.to_string(), fits }
+    }
+}
+
+/// The configuration; an empty one where it is none of an image.
+fn config(store: &dyn Store, manifest: &Manifest) -> Result<Config, Error> {
+    let bytes = store::small_blob(store, &manifest.config, MAX_CONFIG)?;
+    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+impl Config {
+    fn platform(&self) -> Option<PlatformEntry> {
+        let (os, architecture) = (self.os.clone(), self.architecture.clone());
+        (!architecture.is_empty()).then_some(PlatformEntry { os, architecture, variant: None })
+    }
+
+    /// The first word of what a container starts.
+    fn command(&self) -> Option<&str> {
+        let run = self.config.as_ref()?;
+        let words =
+            [&run.entrypoint, &run.cmd].into_iter().flatten().find(|words| !words.is_empty());
+        words?.first().map(String::as_str)
+    }
+
+    fn search(&self) -> &str {
+        let run = self.config.as_ref();
+        let env = run.and_then(|run| run.env.as_ref()).into_iter().flatten();
+        env.filter_map(|line| line.strip_prefix("PATH=")).next().unwrap_or(SEARCH)
+    }
+}

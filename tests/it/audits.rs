@@ -1,0 +1,129 @@
+//! `xpost verify --complete` and `--platforms`: is all of it there, and is it what it says?
+
+use std::process::Command;
+
+use crate::support::release::{self, push, refused};
+use crate::support::server::{Kind, Server};
+use crate::support::xpost::{Xpost, xpost};
+use crate::support::{corpus, tools};
+
+fn tool(at: &Xpost, name: &str, arguments: &[&str]) -> String {
+    tools::stdout(tools::tool(name, at.home()).current_dir(at.home()).args(arguments))
+}
+
+fn blob(at: &Xpost, layout: &str, digest: &str) -> std::path::PathBuf {
+    at.path(layout).join("blobs/sha256").join(digest.replace("sha256:", ""))
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let at = release::small();
+    push(&at, "oci:whole:v1");
+    let whole = at.run(["verify", "oci:whole:v1", "--complete"]).succeeds();
+    assert!(whole.stdout.contains("complete  10 manifests"), "{whole:?}");
+    let tree = at.run(["discover", "oci:whole:v1", "--json"]).succeeds().json()["tree"].clone();
+    let arm = &tree["manifests"][1];
+    let debug = arm["referrers"].as_array().unwrap().iter().find(|entry| entry["kind"] == "debug");
+    let debug = debug.unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    for (lost, said) in [
+        (text(&arm["digest"]), "the manifest of linux/arm64 is not there"),
+        (text(&arm["files"][0]["digest"]), "the contents of app is not there"),
+        (text(&debug["digest"]), "a referrer application/vnd.xpost.debuginfo.v1 is not there"),
+        (text(&debug["digest"]), "app.debug, which is signed is not there"),
+    ] {
+        at.run(["copy", "oci:whole:v1", "oci:part:v1"]).succeeds();
+        std::fs::remove_file(blob(&at, "part", &lost)).unwrap();
+        let said = [said, lost.as_str(), "push it again"];
+        let ran = at.run(["verify", "oci:part:v1", "--complete", "--json"]);
+        let ran = ran.exits(3, &[said[0], said[2]]);
+        assert_eq!(ran.json()["complete"], false, "{ran:?}");
+        // The same push makes it whole again.
+        push(&at, "oci:part:v1");
+        at.run(["verify", "oci:part:v1", "--complete"]).succeeds();
+    }
+    refused(&at, &["verify", "oci:whole:v2", "--complete"], 5, &["has no tag v2"]);
+    refused(&at, &["verify", "oci:whole:v1", "--complete", "--key", "release.pub"], 2, &["--key"]);
+}
+
+#[test]
+fn the_tags_that_a_mirror_lost_are_made_anew() {
+    let (at, server) = (release::small(), Server::start(Kind::Distribution));
+    let (from, to) =
+        (format!("{}/org/app:v1", server.localhost()), format!("{}/mirror:v1", server.localhost()));
+    push(&at, &from);
+    tool(&at, "oras", &["cp", "-r", "--from-plain-http", "--to-plain-http", &from, &to]);
+    let again = format!("xpost copy {to} {to}");
+    refused(&at, &["verify", &to, "--complete"], 3, &["the tag buildid-", &again]);
+    at.run(["copy", &to, &to]).succeeds();
+    at.run(["verify", &to, "--complete"]).succeeds();
+    // crane brings nothing but the platforms, and with a signature somewhere nobody would know.
+    let bare = format!("{}/bare:v1", server.localhost());
+    tool(&at, "crane", &["copy", "--insecure", &from, &bare]);
+    at.run(["verify", &bare, "--key", "release.pub"]).exits(4, &["is not signed"]);
+}
+
+/// An image of these files, for a platform and with an entry point.
+fn image(at: &Xpost, reference: &str, platform: &str, files: &[(&str, &str)], entry: &str) {
+    let _ = std::fs::remove_dir_all(at.path("root"));
+    for (path, binary) in files {
+        let bytes = std::fs::read(corpus::path(binary)).unwrap();
+        at.put(&format!("root/{path}"), bytes);
+    }
+    let mut tar = Command::new("tar");
+    tools::stdout(tar.current_dir(at.home()).args(["-C", "root", "-cf", "layer.tar", "."]));
+    tool(at, "crane", &["append", "-f", "layer.tar", "-t", reference]);
+    let mutate = ["mutate", reference, "--set-platform", platform, "--entrypoint", entry];
+    tool(at, "crane", &[&mutate[..], &["-t", reference]].concat());
+}
+
+#[test]
+fn a_program_of_another_machine_is_found_in_any_image() {
+    let (at, server) = (xpost(), Server::start(Kind::Ggcr));
+    let reference = |name: &str| format!("{}/{name}", server.localhost());
+    let (amd64, wrong, right) = (reference("a:amd64"), reference("a:wrong"), reference("a:right"));
+    image(
+        &at,
+        &amd64,
+        "linux/amd64",
+        &[("usr/bin/app", "c-glibc-static"), ("opt/foreign", "c-arm64-static")],
+        "app",
+    );
+    image(&at, &wrong, "linux/arm64", &[("usr/bin/app", "c-glibc-static")], "/usr/bin/app");
+    image(&at, &right, "linux/arm64", &[("usr/bin/app", "c-arm64-static")], "/usr/bin/app");
+    let (lie, truth) = (reference("a:lie"), reference("a:truth"));
+    tool(&at, "crane", &["index", "append", "-m", &amd64, "-m", &wrong, "-t", &lie]);
+    tool(&at, "crane", &["index", "append", "-m", &amd64, "-m", &right, "-t", &truth]);
+
+    let audited = at.run(["verify", &truth, "--platforms"]).succeeds().stdout;
+    // What is in it and not started may be for another machine.
+    assert!(
+        audited.contains("linux/amd64  true  starts usr/bin/app (amd64)  1 for it, 1 for others"),
+        "{audited}"
+    );
+    assert!(audited.contains("linux/arm64  true  starts usr/bin/app (arm64)"), "{audited}");
+    let said = ["linux/arm64: usr/bin/app, which it starts, is for amd64", "GOARCH"];
+    refused(&at, &["verify", &lie, "--platforms"], 3, &said);
+    let json = at.run(["verify", &lie, "--platforms", "--json"]).exits(3, &[]).json();
+    assert_eq!(json["platforms"][0]["verdict"], "true", "{json}");
+    assert_eq!(json["platforms"][1]["verdict"], "false", "{json}");
+    assert_eq!(json["platforms"][1]["starts"]["machine"], "amd64", "{json}");
+    // Copied into a file it is audited just as well, and so is a single manifest.
+    at.run(["copy", &lie, "oci-archive:lie.tar:v1"]).succeeds();
+    refused(&at, &["verify", "oci-archive:lie.tar:v1", "--platforms"], 3, &said);
+    at.run(["verify", &right, "--platforms"]).succeeds();
+}
+
+#[test]
+fn a_release_is_what_its_index_says_and_damage_is_no_lie() {
+    let at = release::large();
+    push(&at, "oci:lay:v1");
+    let audited = at.run(["verify", "oci:lay:v1", "--platforms"]).succeeds().stdout;
+    assert!(audited.contains("linux/amd64  true  2 for it, 0 for others"), "{audited}");
+    let hex = xpost::digest::Digest::of(&at.read("xpost-out/linux-amd64/app")).hex();
+    let path = format!("lay/blobs/sha256/{hex}");
+    let mut bytes = at.read(&path);
+    bytes.truncate(5000);
+    at.put(&path, bytes);
+    refused(&at, &["verify", "oci:lay:v1", "--platforms"], 8, &["the size should be"]);
+}
