@@ -12,6 +12,9 @@ use crate::digest::Digest;
 use crate::elf::Elf;
 use crate::fs;
 
+/// What its result is called.
+pub(super) const NAME: &str = "load-identity";
+
 pub(super) fn run(paths: &[PathBuf], ui: Ui) -> Result<(), Failure> {
     let files: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path)).collect::<Result<_, _>>()?;
     let parsed: Vec<Elf<'_>> = paths
@@ -37,7 +40,7 @@ pub(super) fn run(paths: &[PathBuf], ui: Ui) -> Result<(), Failure> {
     );
     let value = json!({ "files": rows.collect::<Vec<_>>(), "checks": checks });
     if checks.iter().all(|check| check.ok) {
-        return ui.result("verify", value, &text);
+        return ui.result(NAME, value, &text);
     }
     let doing = format!("{} and {} do not agree", show(paths.first()), show(paths.get(1)));
     let differing = checks.iter().filter(|check| !check.ok);

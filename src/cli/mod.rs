@@ -137,7 +137,7 @@ impl Command {
             Self::Sbom(args) => ("sbom", sbom::run(&args, global, ui)),
             Self::Sign(args) => ("sign", sign::run(args, global, ui)),
             Self::Push(args) => ("push", push::run(&args, global, ui)),
-            Self::Verify(args) => ("verify", verify::run(&args, ui)),
+            Self::Verify(args) => (args.name(), verify::run(&args, ui)),
             Self::Pull(args) => ("pull", pull::run(&args, ui)),
             Self::Copy(args) => ("copy", copy::run(&args, ui)),
             Self::Attach(args) => ("attach", attach::run(&args, ui)),

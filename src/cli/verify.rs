@@ -58,6 +58,13 @@ pub(super) struct Args {
     reach: Reach,
 }
 
+impl Args {
+    /// What its result is called: the two verdicts have nothing in common.
+    pub(super) fn name(&self) -> &'static str {
+        if self.load_identity.is_empty() { "verify" } else { load_identity::NAME }
+    }
+}
+
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let Some(reference) = &args.reference else {
         return load_identity::run(&args.load_identity, ui);

@@ -68,8 +68,8 @@ impl<'data> Plan<'data> {
         // A debugger reads a program, and the debug information of an object file is in that if it was there.
         let leaving = if elf.is_object() { Leaving::Dropped } else { options.leaving };
         if leaving == Leaving::Dropped {
-            for decision in decisions.iter_mut().filter(|decision| decision.fate == Fate::Debug) {
-                decision.fate = Fate::Drop;
+            for decision in &mut decisions {
+                decision.fate = if decision.fate.is_in_slim() { Fate::Keep } else { Fate::Drop };
             }
         }
         let payload = inspect::payload(elf);

@@ -28,8 +28,12 @@ pub struct Choice<'data> {
     pub missing: Vec<Missing>,
     /// The presets that found nothing, as they were asked for.
     pub idle: Vec<String>,
-    /// The option behind each symbol that stays; [`Kept`] points here, for there may be a million.
+    /// Why symbols leave, by their indices, where it is not that nothing keeps them.
+    left: BTreeMap<u64, usize>,
+    /// What is behind the fates of symbols; [`Kept`] and `left` point here, for there may be a million.
     rules: Vec<String>,
+    /// What is behind the others: nothing keeps them.
+    unkept: &'static str,
 }
 
 /// A symbol that stays.
@@ -75,37 +79,49 @@ impl<'data> Choice<'data> {
         rules.extend(stays.or(unneeded.then_some(UNNEEDED)).map(str::to_owned));
         let symbols = table.iter().flat_map(|table| table.iter());
         let mut verdicts: Vec<_> = symbols.map(|symbol| rests(&symbol).then_some(rest)).collect();
+        let mut left = BTreeMap::new();
         let mut judge = |position: usize, verdict| {
             if let Some(old) = verdicts.get_mut(position) {
                 *old = verdict;
             }
         };
-        for (position, _) in chosen(&to_strip) {
+        for (position, hits) in chosen(&to_strip) {
             judge(position, None);
+            // The null symbol is in front of the first.
+            left.insert(position as u64 + 1, rules.len() + to_keep.len() + hits);
         }
         for (position, hits) in chosen(&to_keep) {
             let rule = rules.len() + hits;
             judge(position, to_keep.get(hits).map(|hits| (rule, hits.scope)));
         }
-        rules.extend(to_keep.iter().map(|hits| hits.wish.to_string()));
+        rules.extend(to_keep.iter().chain(&to_strip).map(|hits| hits.wish.to_string()));
         // From here each symbol stays or leaves.
         let symbols = table.iter().flat_map(|table| table.iter());
         let kept = symbols.zip(verdicts).filter_map(|(symbol, verdict)| {
             verdict.map(|(rule, scope)| Kept { symbol, rule, scope })
         });
-        Ok(Self { kept: kept.collect(), table, total, missing, idle, rules })
+        let unkept = if unneeded { UNNEEDED } else { "symbols" };
+        Ok(Self { kept: kept.collect(), table, total, missing, idle, left, rules, unkept })
     }
 
     /// Lets the symbols go that are defined in sections that leave, as the nameless symbols of debug sections
     /// are, unless they were asked for by name. Says whether there were any.
     pub(super) fn leave_with(&mut self, decisions: &[Decision<'_>]) -> bool {
+        let rule = self.rules.len();
+        let left = &mut self.left;
         let before = self.kept.len();
         self.kept.retain(|kept| match kept.symbol.place {
             Place::Section(id) if kept.scope == Scope::Among => {
-                decisions.get(id.index()).is_some_and(|decision| decision.fate.is_in_slim())
+                let decision = decisions.get(id.index());
+                let stays = decision.is_some_and(|decision| decision.fate.is_in_slim());
+                if !stays {
+                    left.insert(kept.symbol.index, rule);
+                }
+                stays
             }
             _ => true,
         });
+        self.rules.push("its section leaves".to_owned());
         self.kept.len() != before
     }
 
@@ -146,6 +162,18 @@ impl<'data> Choice<'data> {
     /// Why a symbol stays: the option, and what it was given.
     pub fn rule(&self, kept: &Kept<'_>) -> &str {
         self.rules.get(kept.rule).map_or("", String::as_str)
+    }
+
+    /// The symbols that leave, in the table's order, each with the reason.
+    pub fn leaving(&self) -> impl Iterator<Item = (Symbol<'data>, &str)> + '_ {
+        let mut kept = self.kept.iter().peekable();
+        let all = self.table.iter().flat_map(|table| table.iter());
+        let leaving = all
+            .filter(move |symbol| kept.next_if(|kept| kept.symbol.index == symbol.index).is_none());
+        leaving.map(|symbol| {
+            let rule = self.left.get(&symbol.index).and_then(|&rule| self.rules.get(rule));
+            (symbol, rule.map_or(self.unkept, String::as_str))
+        })
     }
 
     /// Whether any symbol stays.

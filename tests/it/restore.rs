@@ -189,6 +189,7 @@ fn the_halves_of_every_binary_agree_with_it_and_with_the_record() {
         let file = &json["files"][0];
         let flags = ["verify", "--json", "--load-identity", "slim", "slim.debug", "app"];
         let verdict = xpost.run(flags).succeeds().json();
+        assert_eq!(verdict["schema"], "xpost/load-identity/v1");
         assert_eq!(verdict["checks"].as_array().unwrap().len(), 6, "{}", binary.name);
         for (row, half) in
             verdict["files"].as_array().unwrap().iter().zip(["slim", "debug", "input"])
@@ -230,6 +231,7 @@ fn what_differs_is_named_and_exits_with_4() {
     xpost.run(["slim", "-o", "foreign.slim", "foreign"]).succeeds();
     let ran = xpost.run(["verify", "--json", "--load-identity", "slim", "foreign.slim.debug"]);
     let json = ran.exits(4, &["build-id"]).json();
+    assert_eq!(json["schema"], "xpost/load-identity/v1");
     assert!(json["checks"].as_array().unwrap().iter().any(|row| row["ok"] == false), "{json}");
     xpost.run(["verify", "--load-identity", "slim"]).exits(2, &["--load-identity"]);
 }

@@ -27,11 +27,22 @@ fn kept(xpost: &Xpost, flags: &[&str]) -> Vec<String> {
 
 /// The rule that `--explain` shows for each symbol that stays.
 fn rules(xpost: &Xpost, flags: &[&str]) -> Vec<(String, String)> {
+    let fates = fates(xpost, flags).into_iter();
+    let stays = fates.filter(|(_, fate, _)| matches!(fate.as_str(), "keep" | "both"));
+    stays.map(|(name, _, rule)| (name, rule)).collect()
+}
+
+/// Name, fate and rule of each symbol.
+fn fates(xpost: &Xpost, flags: &[&str]) -> Vec<(String, String, String)> {
     let ran = xpost.run([&["slim", "--json", "--explain", "-o", "slim"], flags, &["app"]].concat());
     let json = ran.succeeds().json();
-    let rows = json["files"][0]["keptSymbols"].as_array().unwrap().clone();
+    let rows = json["files"][0]["symbolFates"].as_array().unwrap().clone();
+    let total = &json["files"][0]["symbols"]["total"];
+    assert_eq!(rows.len() as u64, total.as_u64().unwrap(), "every symbol has a fate");
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    rows.iter().map(|row| (text(&row["name"]), text(&row["rule"]))).collect()
+    let row =
+        |row: &serde_json::Value| (text(&row["name"]), text(&row["fate"]), text(&row["rule"]));
+    rows.iter().map(row).collect()
 }
 
 #[test]
@@ -89,6 +100,26 @@ fn all_symbols_stay_but_those_that_were_named() {
     xpost.run(["slim", "--keep-symtab", "-s", "app"]).exits(2, &[]);
     xpost.run(["slim", "--keep-symtab", "-K", "main", "app"]).exits(2, &["-K main"]);
     xpost.run(["slim", "-g", "-N", "mian", "app"]).exits(3, &["\"mian\"", "main"]);
+}
+
+#[test]
+fn a_symbol_that_leaves_has_a_rule_too() {
+    let xpost = with("c-musl");
+    let of = |flags: &[&str], name: &str| {
+        let fates = fates(&xpost, flags);
+        fates.into_iter().find(|row| row.0 == name).map(|(_, fate, rule)| (fate, rule)).unwrap()
+    };
+    let is = |fate: &str, rule: &str| (fate.to_owned(), rule.to_owned());
+    assert_eq!(of(&[], "main"), is("debug", "symbols"));
+    assert_eq!(of(&["-K", "exit"], "main"), is("debug", "symbols"));
+    assert_eq!(of(&["-K", "exit"], "exit"), is("both", "-K exit"));
+    assert_eq!(of(&["-g", "-N", "main"], "main"), is("debug", "-N main"));
+    assert_eq!(of(&["--no-debug-file"], "main"), is("drop", "symbols"));
+    assert_eq!(of(&["--no-debug-file", "-K", "main"], "main"), is("keep", "-K main"));
+    // People see those that leave as a number for each rule.
+    let ran = xpost.run(["slim", "--explain", "-g", "-N", "main", "-o", "slim", "app"]).succeeds();
+    let line = ran.stdout.lines().find(|line| line.ends_with("  -N main")).unwrap();
+    assert!(line.trim_start().starts_with("1 symbols ") && line.contains(" debug "), "{line}");
 }
 
 #[test]

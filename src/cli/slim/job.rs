@@ -69,7 +69,9 @@ pub(in crate::cli) struct Args {
     /// Show what would be done; write nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Show the rule behind each section's fate and each kept symbol, and where the bytes went
+    /// Show the rule behind the fate of each section and symbol, and where the bytes went
+    ///
+    /// Symbols that leave are counted by their rules; with --json each is listed.
     #[arg(long)]
     explain: bool,
 }

@@ -1,6 +1,6 @@
 //! What happened to an input, for people and for programs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::job::Job;
 use crate::cli::ui;
 use crate::debug::LoadIdentity;
 use crate::digest::Digest;
-use crate::elf::Section;
+use crate::elf::{Section, Symbol};
 use crate::inspect::{self, Platform};
 use crate::slim::{Decision, Fate, Holds, Layout};
 
@@ -100,14 +100,21 @@ impl<'data> Input<'data> {
                 writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
         }
         let choice = &self.split.plan.symbols;
+        let [stays, leaves] = self.symbol_fates().map(Fate::word);
         for kept in &choice.kept {
-            let _ = writeln!(
-                text,
-                "  symbol {:<21} keep   {:>12}  {}",
-                ui::safe(&kept.symbol.display_name()),
-                kept.symbol.size,
-                ui::safe(choice.rule(kept))
-            );
+            let name = kept.symbol.display_name();
+            let (name, size, rule) = (ui::safe(&name), kept.symbol.size, choice.rule(kept));
+            let _ = writeln!(text, "  symbol {name:<21} {stays:<6} {size:>12}  {}", ui::safe(rule));
+        }
+        let mut leaving: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for (symbol, rule) in choice.leaving() {
+            let (count, size) = leaving.entry(rule).or_default();
+            *count += 1;
+            *size = size.saturating_add(symbol.size);
+        }
+        for (rule, (count, size)) in leaving {
+            let name = format!("{count} symbols");
+            let _ = writeln!(text, "  {name:<28} {leaves:<6} {size:>12}  {}", ui::safe(rule));
         }
         let _ = writeln!(
             text,
@@ -121,6 +128,17 @@ impl<'data> Input<'data> {
         self.table(text, "the slim file holds", &self.split.slim, Section::display_name);
         if let Some(debug) = self.new_debug() {
             self.table(text, "the debug file holds", debug, Section::display_debug_name);
+        }
+    }
+
+    /// The fates of a symbol that stays and of one that leaves: the debug file has all of them, or none.
+    fn symbol_fates(&self) -> [Fate; 2] {
+        let plan = &self.split.plan;
+        let table = plan.symbols.table.map(|table| plan.fate(table.section));
+        if table.is_some_and(Fate::is_in_debug) {
+            [Fate::Both, Fate::Debug]
+        } else {
+            [Fate::Keep, Fate::Drop]
         }
     }
 
@@ -212,10 +230,11 @@ impl<'data> Input<'data> {
                 json!({ "name": name, "fate": decision.fate.word(), "size": size, "rule": decision.rule })
             });
             map.insert("sections".to_owned(), sections.collect());
-            let kept = choice.kept.iter().map(
-                |kept| json!({ "name": kept.symbol.display_name(), "size": kept.symbol.size, "rule": choice.rule(kept) }),
-            );
-            map.insert("keptSymbols".to_owned(), kept.collect());
+            let [stays, leaves] = self.symbol_fates().map(Fate::word);
+            let row = |symbol: &Symbol<'_>, fate: &str, rule: &str| json!({ "name": symbol.display_name(), "fate": fate, "size": symbol.size, "rule": rule });
+            let kept = choice.kept.iter().map(|kept| row(&kept.symbol, stays, choice.rule(kept)));
+            let leaving = choice.leaving().map(|(symbol, rule)| row(&symbol, leaves, rule));
+            map.insert("symbolFates".to_owned(), kept.chain(leaving).collect());
         }
         receipt
     }
