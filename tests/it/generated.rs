@@ -3,7 +3,7 @@
 use object::{Endianness, elf};
 use xpost::debug::Compression;
 use xpost::elf::Elf;
-use xpost::slim::{Error, Options};
+use xpost::slim::{Absent, Error, MiniDebug, Options};
 
 use crate::support::corpus;
 use crate::support::elf::{Builder, Cover, Section, note, section, symbol};
@@ -31,6 +31,14 @@ impl Chance {
     }
 }
 
+/// As GNU tools did it before there was a standard.
+fn gnu_compressed(plain: &[u8]) -> Vec<u8> {
+    let mut deflater = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+    let mut stream = vec![0; deflater.zlib_compress_bound(plain.len())];
+    let len = deflater.zlib_compress(plain, &mut stream).unwrap();
+    [b"ZLIB", &(plain.len() as u64).to_be_bytes()[..], &stream[..len]].concat()
+}
+
 const LINKS: [&str; 4] = [".text", ".debug_info", ".symtab", ".data"];
 
 fn a_section(chance: &mut Chance, number: u64, endian: Endianness) -> Section {
@@ -52,6 +60,9 @@ fn a_section(chance: &mut Chance, number: u64, endian: Endianness) -> Section {
     let mut made = section(&format!("{name}{number}"), chance.bytes());
     if chance.one_in(2) {
         made.name = name.to_owned();
+    }
+    if name == ".zdebug_info" && chance.one_in(2) {
+        made.bytes = gnu_compressed(&made.bytes);
     }
     made.align = 1 << chance.below(7);
     if name.starts_with(".note") {
@@ -113,8 +124,10 @@ fn a_file(chance: &mut Chance) -> Builder {
 
 /// Splits in several ways; panics where a law is broken. Whether anything could be split.
 fn splits(input: &[u8], what: &str) -> bool {
-    let forms = [Compression::None, Compression::Zlib, Compression::Zstd];
-    let wishes = [Options::default(), keeping(&["main"]), keeping_all()];
+    let forms = [Compression::None, Compression::Zlib, Compression::Zstd, Compression::Zlib];
+    let with_functions = Options { minidebug: MiniDebug::Functions, ..keeping(&["symbol1"]) };
+    let with_functions = Options { absent: Absent::Allowed, ..with_functions };
+    let wishes = [Options::default(), keeping(&["main"]), keeping_all(), with_functions];
     let mut any = false;
     for (options, form) in wishes.iter().zip(forms) {
         match try_split(input, options, form) {

@@ -149,3 +149,65 @@ fn where_there_is_no_dwp_of_the_program_it_says_what_is_lost_and_what_to_do() {
     assert!(!ran.stderr.contains("split DWARF"), "{ran:?}");
     assert!(!xpost.path("out/slim.dwp").exists());
 }
+
+/// Compiles `app` of these units with GCC's split DWARF.
+fn compile(xpost: &Xpost, version: u8, units: &[(&str, &str)]) {
+    let run = |name: &str, arguments: &[&str]| {
+        tools::stdout(tools::tool(name, xpost.home()).args(arguments).current_dir(xpost.home()))
+    };
+    let mut objects = Vec::new();
+    for (unit, text) in units {
+        let (source, object) = (format!("{unit}.c"), format!("{unit}.o"));
+        xpost.put(&source, text);
+        let version = format!("-gdwarf-{version}");
+        run("gcc", &[&version, "-gsplit-dwarf", "-c", &source, "-o", &object]);
+        objects.push(object);
+    }
+    let objects = objects.iter().map(String::as_str);
+    run("gcc", &objects.chain(["-o", "app"]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_dwp_of_some_units_goes_along_and_what_it_lacks_is_said() {
+    let xpost = xpost();
+    compile(
+        &xpost,
+        4,
+        &[
+            ("one", "int one(void) { return 1; }"),
+            ("main", "int one(void); int main(void) { return one(); }"),
+        ],
+    );
+    tools::stdout(
+        tools::tool("dwp", xpost.home())
+            .args(["-o", "app.dwp", "one.dwo"])
+            .current_dir(xpost.home()),
+    );
+    xpost.run(["slim", "app"]).exits(0, &["app.dwp lacks 1 of the 2 units of app"]);
+    assert!(xpost.read("xpost-out/linux-amd64/app.dwp") == xpost.read("app.dwp"));
+    xpost.run(["push", "oci:lay:v1"]).succeeds();
+}
+
+#[test]
+fn units_of_version_5_are_known_by_their_headers() {
+    let xpost = xpost();
+    let source = xpost.put("app.rs", "fn main() {}");
+    let mut rustc = tools::tool("rustc", xpost.home());
+    // rustup finds its toolchains by the home of who runs the tests.
+    rustc.env("HOME", std::env::var_os("HOME").unwrap_or_default()).current_dir(xpost.home());
+    rustc.args(["-g", "-C", "split-debuginfo=packed", "-C", "dwarf-version=5"]).arg(source);
+    tools::stdout(&mut rustc);
+    let ran = xpost.run(["slim", "app"]).succeeds();
+    assert!(!ran.stderr.contains(".dwp"), "{ran:?}");
+    assert!(xpost.read("xpost-out/linux-amd64/app.dwp") == xpost.read("app.dwp"));
+    fs::remove_file(xpost.path("app.dwp")).unwrap();
+    xpost.run(["slim", "app"]).exits(0, &["llvm-dwp -e app -o app.dwp"]);
+    // dwp of binutils 2.40 writes an index without a number, which no debugger can use.
+    compile(&xpost, 5, &[("main", "int main(void) { return 0; }")]);
+    tools::stdout(
+        tools::tool("dwp", xpost.home())
+            .args(["-o", "app.dwp", "main.dwo"])
+            .current_dir(xpost.home()),
+    );
+    xpost.run(["slim", "app"]).exits(0, &["app.dwp has none of the units of app", "llvm-dwp"]);
+}

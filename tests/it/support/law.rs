@@ -111,8 +111,10 @@ pub fn hold_without(halves: &Halves, dropped: &[&str]) {
     let link = slim.section_named(b".gnu_debuglink").map_or(0, |link| link.size + 64 + 15 + 8);
     // So does a note: its header, its name and itself.
     let note = identity.note.as_ref().map_or(0, |note| note.contents.len() as u64 + 64 + 19 + 8);
+    // And the names of functions, where they were asked for.
+    let names = slim.section_named(b".gnu_debugdata").map_or(0, |made| made.size + 64 + 15);
     let grown = slim.len().saturating_sub(input.len());
-    assert!(grown <= link + note || has_holes, "{} from {}", slim.len(), input.len());
+    assert!(grown <= link + note + names || has_holes, "{} from {}", slim.len(), input.len());
     assert_eq!(xpost::inspect::load_digest(&slim), xpost::inspect::load_digest(&input));
     assert_eq!(xpost::inspect::build_id(&slim), id(&input, &identity));
     links_hold(&input, &slim);
@@ -252,7 +254,8 @@ fn links_hold(input: &Elf<'_>, slim: &Elf<'_>) {
         return;
     }
     let is_new = |new: &&Section<'_>| {
-        new.name == b".gnu_debuglink" || new.name == NewNote::NAME && !olds.contains_key(&key(new))
+        matches!(new.name, b".gnu_debuglink" | b".gnu_debugdata")
+            || new.name == NewNote::NAME && !olds.contains_key(&key(new))
     };
     for new in slim.sections().iter().skip(1).filter(|new| !is_new(new)) {
         let old = olds.get(&key(new)).unwrap_or_else(|| panic!("{new:?} is new"));
