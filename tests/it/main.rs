@@ -28,6 +28,7 @@ mod layouts;
 mod libraries;
 mod login;
 mod minidebug;
+mod mirrors;
 mod notes;
 mod objects;
 mod offline;
