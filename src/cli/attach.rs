@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::files::{self, PlainFile};
-use super::published::{self, Publishing};
+use super::published::{self, Beside, Publishing};
 use super::pull;
 use super::sign::annotation;
 use super::store::{self, Reach};
@@ -73,5 +73,5 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let options = args.publishing.options(&nameless)?;
     let observer = store::progress(ui, "pushed");
     let receipt = oci::push(&graph, target.as_ref(), &options, &observer).map_err(explain)?;
-    published::report("attach", &receipt, None, &args.publishing, ui)
+    published::report("attach", &receipt, &Beside::default(), &args.publishing, ui)
 }

@@ -1,7 +1,7 @@
 //! `xpost copy`: carry a release, or anything else, from one store to another.
 
 use super::failure::Failure;
-use super::published::{self, Publishing};
+use super::published::{self, Beside, Publishing};
 use super::store::{self, Reach};
 use super::ui::Ui;
 use crate::oci::{self, Access, Graph, Reference};
@@ -48,5 +48,5 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     }
     let observer = store::progress(ui, "copied");
     let receipt = oci::push(&graph, to.as_ref(), &options, &observer).map_err(explain)?;
-    published::report("copy", &receipt, None, publishing, ui)
+    published::report("copy", &receipt, &Beside::default(), publishing, ui)
 }

@@ -83,14 +83,24 @@ pub(super) fn manifests_value(graph: &Graph<'_>) -> Vec<Value> {
     rows.collect()
 }
 
-/// Reports what was done. `debug` is what went into a repository of its own.
+/// What else was published.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Beside<'a> {
+    /// Debug files in a repository of their own.
+    pub(super) debug: Option<&'a Receipt>,
+    /// The image of debug files, by its digest.
+    pub(super) volume: Option<&'a str>,
+}
+
+/// Reports what was done.
 pub(super) fn report(
     command: &str,
     receipt: &Receipt,
-    debug: Option<&Receipt>,
+    beside: &Beside<'_>,
     publishing: &Publishing,
     ui: Ui,
 ) -> Result<(), Failure> {
+    let Beside { debug, volume } = *beside;
     let reference = match &receipt.digest {
         Some(digest) => format!("{}@{digest}", receipt.place),
         None => receipt.place.clone(),
@@ -108,6 +118,9 @@ pub(super) fn report(
     if let Some(debug) = debug {
         let _ = writeln!(text, "{}\n  {}", ui::safe(&debug.place), sent(debug));
     }
+    if let Some(volume) = volume {
+        let _ = write!(text, "{}\n{}", ui::safe(volume), snippet(volume));
+    }
     let withheld: Vec<_> =
         [Some(receipt), debug].into_iter().flatten().flat_map(|of| &of.withheld).collect();
     let value = json!({
@@ -118,6 +131,7 @@ pub(super) fn report(
         "published": withheld.is_empty(),
         "receipt": receipt,
         "debugReceipt": debug,
+        "debugImage": volume,
     });
     if let Some(path) = &publishing.receipt {
         fs::write(path, Mode::Data, ui.document(command, value.clone()).as_bytes())?;
@@ -145,6 +159,15 @@ pub(super) fn report(
         });
     }
     Err(failure.after(value).hint("two programs share a build-id: give each its own (xpost slim --build-id rewrite), or move the tag of another release with --force"))
+}
+
+/// How a pod gets debug files where debuggers look (Kubernetes, "Use an Image Volume With a Pod").
+fn snippet(volume: &str) -> String {
+    format!(
+        "  volumes:\n  - name: debug\n    image: {{ reference: {}, pullPolicy: IfNotPresent }}\n  \
+         # in the container:\n  volumeMounts: [{{ name: debug, mountPath: /usr/lib/debug }}]\n",
+        ui::safe(volume)
+    )
 }
 
 fn sent(receipt: &Receipt) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -9,13 +10,15 @@ use super::Global;
 use super::coherent;
 use super::failure::{self, Exit, Failure};
 use super::files::{self, PlainFile};
-use super::published::{self, Publishing};
+use super::published::{self, Beside, Publishing};
 use super::pull;
 use super::sign::annotation;
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
 use crate::oci::manifest::{Manifest, PlatformEntry, media};
-use crate::oci::{self, Access, Artifact, DebugFiles, Graph, Options, Reference};
+use crate::oci::{
+    self, Access, Artifact, DebugFiles, Graph, ImageOptions, Options, Reference, Tag,
+};
 use crate::release::{self, Release, Staged};
 
 /// Publish the release to a registry, or into an OCI layout
@@ -29,6 +32,7 @@ Examples:
   xpost push ghcr.io/org/app:v1.2.0 --tag v1.2 --tag latest
   xpost push oci:release:v1                        # a directory, no registry needed
   xpost push ghcr.io/org/app:v1 --debug-to ghcr.io/org/app-debug
+  xpost push ghcr.io/org/app:v1-image --image --ca-certificates /etc/ssl/certs/ca-certificates.crt
   xpost push ghcr.io/org/app:policy rules.json:application/json")]
 pub(super) struct Args {
     /// HOST/NAME[:TAG], oci:DIR[:TAG] or oci-archive:FILE.tar[:TAG]
@@ -46,6 +50,18 @@ pub(super) struct Args {
     /// Publish this platform of an unsigned release and no other: OS/ARCH[/VARIANT]
     #[arg(long, value_name = "PLATFORM", value_parser = pull::platform, conflicts_with = "files")]
     only_platform: Vec<PlatformEntry>,
+    /// Publish runnable images instead: of static programs, one layer for each platform
+    #[arg(long, conflicts_with = "files")]
+    image: bool,
+    /// Certificate authorities for the image: a PEM file
+    #[arg(long, value_name = "FILE", requires = "image")]
+    ca_certificates: Option<PathBuf>,
+    /// Which program the image starts, where there are several
+    #[arg(long, value_name = "NAME", requires = "image")]
+    entrypoint: Option<String>,
+    /// Also publish the debug files as an image to mount at /usr/lib/debug, under the tag with -debug behind it
+    #[arg(long, conflicts_with_all = ["files", "no_debug"])]
+    debug_image: bool,
     /// Publish no debug files
     #[arg(long, conflicts_with_all = ["files", "debug_to"])]
     no_debug: bool,
@@ -72,8 +88,18 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         (false, None) => release.clone(),
         _ => without_debug(release.clone()),
     };
-    let artifact = Artifact::of(&public);
-    coherent::check_signatures(&public, &artifact)?;
+    let artifact = if args.image {
+        let options = ImageOptions {
+            certificates: args.ca_certificates.clone(),
+            entrypoint: args.entrypoint.clone(),
+        };
+        Artifact::images(&public, &options).map_err(explain)?
+    } else {
+        let artifact = Artifact::of(&public);
+        coherent::check_signatures(&public, &artifact)?;
+        artifact
+    };
+    let debug_image = args.debug_image.then(|| DebugImage::of(args, &release)).transpose()?;
     let graph = Graph::of(&artifact);
     let private = args.debug_to.as_ref().map(|to| private(to, &release, &artifact)).transpose()?;
     let debug_graph =
@@ -93,6 +119,9 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
             "contents": plan_value(&public),
             "manifests": published::manifests_value(&graph),
             "debugManifests": debug_graph.as_ref().map(published::manifests_value),
+            "debugImage": debug_image.as_ref().map(|image| {
+                published::manifests_value(&Graph::of(&image.artifact))
+            }),
         });
         return ui.result("push", value, &text);
     }
@@ -100,7 +129,9 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     for line in contents(&public).lines() {
         ui.note(line);
     }
-    if !coherent::is_signed(&release) {
+    if args.image {
+        ui.warn("an image is not signed by xpost sign, which signs the files (cosign sign does)");
+    } else if !coherent::is_signed(&release) {
         ui.warn("the release is not signed (xpost sign --key KEY)");
     }
     let connection = args.reach.connection(&args.reference)?;
@@ -120,10 +151,45 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         }
         _ => None,
     };
+    let mut volume = None;
+    if let Some(DebugImage { artifact, tag }) = &debug_image {
+        let place = args.debug_to.as_ref().unwrap_or(&args.reference);
+        let target = store::open_with(place, Access::Write, &connection)?;
+        let options = Options { tags: vec![tag.clone()], digest: None, ..options.clone() };
+        let receipt = oci::push(&Graph::of(artifact), target.as_ref(), &options, &observer);
+        let receipt = receipt.map_err(explain)?;
+        volume = Some(format!("{}@{}", receipt.place, artifact.index.descriptor.digest));
+    }
     let receipt = oci::push(&graph, target.as_ref(), &options, &observer).map_err(explain)?;
     // From here it is published, with these annotations.
     staged.commit()?;
-    published::report("push", &receipt, debug_receipt.as_ref(), &args.publishing, ui)
+    let beside = Beside { debug: debug_receipt.as_ref(), volume: volume.as_deref() };
+    published::report("push", &receipt, &beside, &args.publishing, ui)
+}
+
+/// The debug files as an image, and what it is called.
+struct DebugImage {
+    artifact: Artifact,
+    tag: Tag,
+}
+
+impl DebugImage {
+    fn of(args: &Args, release: &Release) -> Result<Self, Failure> {
+        let doing = "cannot publish the debug files as an image";
+        let tag = args.reference.target.tag.as_ref();
+        let tag = tag.and_then(|tag| Tag::new(&format!("{tag}-debug"))).ok_or_else(|| {
+            Failure::plain(Exit::Usage, doing)
+                .because("its tag is that of the release with -debug behind it")
+                .hint("give the reference a tag")
+        })?;
+        let artifact =
+            Artifact::debug_images(release).map_err(|error| store::failure(doing, &error))?;
+        if artifact.platforms.is_empty() {
+            return Err(Failure::plain(Exit::NotFound, doing)
+                .because("no binary has both a debug file and a build-id"));
+        }
+        Ok(Self { artifact, tag })
+    }
 }
 
 /// Files as they are, in one manifest.
@@ -144,7 +210,7 @@ fn push_files(args: &Args, options: &Options, ui: Ui) -> Result<(), Failure> {
     let observer = store::progress(ui, "pushed");
     let receipt = oci::push(&graph, target.as_ref(), options, &observer)
         .map_err(|error| store::failure(format!("cannot push to {}", args.reference), &error))?;
-    published::report("push", &receipt, None, &args.publishing, ui)
+    published::report("push", &receipt, &Beside::default(), &args.publishing, ui)
 }
 
 /// The release with the annotations that were given (they are in no file yet) and the platforms that were asked for.

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::Error;
+use super::image::{LayerEntry, LayerReader};
 use super::manifest::{
     Descriptor, EMPTY_BYTES, Index, Manifest, Node, PlatformEntry, annotation, media,
 };
@@ -95,6 +96,8 @@ pub enum Source {
     File(PathBuf),
     /// Here.
     Bytes(Vec<u8>),
+    /// In several files that make one layer of an image.
+    Layer(Vec<LayerEntry>),
 }
 
 impl Source {
@@ -106,6 +109,7 @@ impl Source {
         Ok(match self {
             Self::File(path) => Box::new(fs::open(path)?.0),
             Self::Bytes(bytes) => Box::new(bytes.as_slice()),
+            Self::Layer(entries) => Box::new(LayerReader::compressed(entries)),
         })
     }
 }
@@ -116,7 +120,7 @@ impl Artifact {
     /// Two builds for one platform stand in the order of the release, the one for the system's usual C library first:
     /// most programs take the first, and `dev.xpost.target` tells them apart.
     pub fn of(release: &Release) -> Self {
-        let mut parts = Parts { blobs: vec![Blob::empty()], referrers: Vec::new() };
+        let mut parts = Parts::default();
         let platforms: Vec<PlatformNode> =
             release.platforms.iter().map(|platform| parts.platform(platform)).collect();
 
@@ -128,8 +132,7 @@ impl Artifact {
             parts.bundle(&platform.node, of.bundle.as_ref());
         }
         parts.bundle(&index, release.bundle.as_ref());
-        let Parts { blobs, referrers } = parts;
-        Self { index, platforms, referrers, blobs }
+        parts.into_artifact(index, platforms)
     }
 
     /// The manifests that are signed, the index first.
@@ -153,7 +156,7 @@ pub struct DebugFiles {
 impl DebugFiles {
     /// The debug files of a release whose binaries are published as `artifact`.
     pub fn of(release: &Release, artifact: &Artifact) -> Self {
-        let mut parts = Parts { blobs: vec![Blob::empty()], referrers: Vec::new() };
+        let mut parts = Parts::default();
         for (platform, of) in artifact.platforms.iter().zip(&release.platforms) {
             let subject = platform.node.descriptor.digest;
             for binary in &of.binaries {
@@ -169,33 +172,61 @@ impl DebugFiles {
 
 /// A platform's entry in the index. Neither a title (oras would take the manifest for a file of that name) nor an
 /// artifact type (skopeo 1.9 `copy -a` would rewrite the index, and its signature would be void).
-fn entry(platform: &PlatformNode) -> Descriptor {
+pub(super) fn entry(platform: &PlatformNode) -> Descriptor {
     let mut entry = platform.node.descriptor.plain();
     entry.platform = Some(PlatformEntry::from(&platform.platform));
     entry.annotations.insert(annotation::TARGET.to_owned(), platform.platform.target());
     entry
 }
 
+/// The binaries of a platform, by name.
+fn sorted(release: &PlatformRelease) -> Vec<&Binary> {
+    let mut binaries: Vec<&Binary> = release.binaries.iter().collect();
+    binaries.sort_by(|one, other| one.file.name.cmp(&other.file.name));
+    binaries
+}
+
 /// What gathers while the manifests are made.
-struct Parts {
+pub(super) struct Parts {
     blobs: Vec<Blob>,
     referrers: Vec<ReferrerNode>,
 }
 
+impl Default for Parts {
+    fn default() -> Self {
+        Self { blobs: vec![Blob::empty()], referrers: Vec::new() }
+    }
+}
+
 impl Parts {
-    fn platform(&mut self, release: &PlatformRelease) -> PlatformNode {
-        let mut binaries: Vec<&Binary> = release.binaries.iter().collect();
-        binaries.sort_by(|one, other| one.file.name.cmp(&other.file.name));
-        let layers = binaries.iter().map(|binary| self.binary(binary)).collect();
-        let node = Manifest::new(media::BINARY, layers).to_node();
-        for binary in binaries {
+    pub(super) fn into_artifact(self, index: Node, platforms: Vec<PlatformNode>) -> Artifact {
+        let Self { blobs, referrers } = self;
+        Artifact { index, platforms, referrers, blobs }
+    }
+
+    /// Adds a blob; equal files of two platforms are one.
+    pub(super) fn add(&mut self, blob: Blob) {
+        if !self.blobs.iter().any(|other| other.descriptor.digest == blob.descriptor.digest) {
+            self.blobs.push(blob);
+        }
+    }
+
+    /// The debug files and SBOMs of a platform's binaries.
+    pub(super) fn companions(&mut self, node: &Node, release: &PlatformRelease) {
+        for binary in sorted(release) {
             if let Some(debug) = &binary.debug {
-                self.debug(&node, binary, debug);
+                self.debug(node, binary, debug);
             }
             for sbom in &binary.sboms {
-                self.sbom(&node, sbom);
+                self.sbom(node, sbom);
             }
         }
+    }
+
+    fn platform(&mut self, release: &PlatformRelease) -> PlatformNode {
+        let layers = sorted(release).into_iter().map(|binary| self.binary(binary)).collect();
+        let node = Manifest::new(media::BINARY, layers).to_node();
+        self.companions(&node, release);
         PlatformNode { platform: release.platform.clone(), node }
     }
 
@@ -265,15 +296,11 @@ impl Parts {
 
     fn layer(&mut self, media_type: &str, file: &Product) -> Descriptor {
         let descriptor = Descriptor::new(media_type, file.digest, file.size);
-        // Equal files of two platforms are one blob.
-        if !self.blobs.iter().any(|blob| blob.descriptor.digest == file.digest) {
-            let source = Source::File(file.path.clone());
-            self.blobs.push(Blob {
-                name: file.name.clone(),
-                descriptor: descriptor.clone(),
-                source,
-            });
-        }
+        self.add(Blob {
+            name: file.name.clone(),
+            descriptor: descriptor.clone(),
+            source: Source::File(file.path.clone()),
+        });
         descriptor
     }
 }

@@ -64,6 +64,14 @@ pub enum Error {
         /// The platforms of the release.
         available: Vec<String>,
     },
+    /// A release that no image can be made of.
+    #[error("no image can be made of {platform}: {reason}")]
+    NotRunnable {
+        /// Which part of it.
+        platform: String,
+        /// Why not.
+        reason: String,
+    },
     /// A part of what should be copied is gone from where it was.
     #[error("{what} of {of} is not there ({count} missing in all)")]
     Incomplete {
@@ -240,9 +248,10 @@ impl Error {
             Self::NotFound { .. } | Self::NoPlatform { .. } | Self::Incomplete { .. } => {
                 Kind::NotFound
             }
-            Self::Occupied { .. } | Self::OtherDigest { .. } | Self::OtherContents { .. } => {
-                Kind::Refused
-            }
+            Self::Occupied { .. }
+            | Self::NotRunnable { .. }
+            | Self::OtherDigest { .. }
+            | Self::OtherContents { .. } => Kind::Refused,
             Self::NoTag { .. } | Self::SeveralReleases { .. } | Self::NoNetwork { .. } => {
                 Kind::Usage
             }

@@ -174,6 +174,11 @@ impl Manifest {
         }
     }
 
+    /// A runnable image.
+    pub fn image(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self { artifact_type: None, config, ..Self::new("", layers) }
+    }
+
     /// What the whole is: the artifact type, or else the configuration's type, as the specification has it.
     pub fn kind(&self) -> &str {
         match self.artifact_type.as_deref() {

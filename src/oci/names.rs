@@ -30,6 +30,10 @@ pub mod media {
     pub const DEBUG_ELF: &str = "application/vnd.xpost.debuginfo.elf.v1";
     /// What split DWARF leaves out of a debug file, raw: a second layer of its manifest.
     pub const DEBUG_DWP: &str = "application/vnd.xpost.debuginfo.dwp.v1";
+    /// OCI image-spec, "Image Configuration".
+    pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    /// A layer, compressed (OCI image-spec, "Image Layer").
+    pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     /// What is pushed or attached without saying what it is (oras-go, "pack").
     pub const UNKNOWN: &str = "application/vnd.unknown.artifact.v1";
     /// Bytes of which nobody said what they are (RFC 2046, 4.5.1).

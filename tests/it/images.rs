@@ -1,0 +1,114 @@
+//! `xpost push --image` and `--debug-image`: what a container runtime takes.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::release::{self, refused};
+use crate::support::server::{Kind, Server};
+use crate::support::tools;
+use crate::support::xpost::Xpost;
+
+fn tool(at: &Xpost, name: &str, arguments: &[&str]) -> String {
+    tools::stdout(tools::tool(name, at.home()).current_dir(at.home()).args(arguments))
+}
+
+/// Unpacks an image's files with crane and tar.
+fn unpack(at: &Xpost, reference: &str, to: &str) {
+    tool(at, "crane", &["export", "--platform", "linux/amd64", reference, "image.tar"]);
+    std::fs::create_dir(at.path(to)).unwrap();
+    tools::stdout(Command::new("tar").current_dir(at.home()).args(["-xf", "image.tar", "-C", to]));
+}
+
+#[test]
+fn an_image_runs_and_has_what_hangs_on_a_release() {
+    let (at, server) = (release::small(), Server::start(Kind::Distribution));
+    let reference = format!("{}/org/app:v1-image", server.localhost());
+    at.put("authorities.pem", "-----BEGIN CERTIFICATE-----\n");
+    let push = ["push", &reference, "--image", "--ca-certificates", "authorities.pem", "--json"];
+    let pushed = at.run(push).succeeds().json();
+    let config: Value = serde_json::from_str(&tool(
+        &at,
+        "crane",
+        &["config", "--platform", "linux/amd64", &reference],
+    ))
+    .unwrap();
+    assert_eq!(config["config"]["Entrypoint"], json!(["/app"]));
+    assert_eq!((&config["architecture"], &config["os"]), (&json!("amd64"), &json!("linux")));
+    tool(&at, "crane", &["validate", "--remote", &reference]);
+    unpack(&at, &reference, "root");
+    assert_eq!(at.read("root/etc/ssl/certs/ca-certificates.crt"), at.read("authorities.pem"));
+    assert_eq!(at.read("root/app"), at.read("xpost-out/linux-amd64/app"));
+    // As a container starts it: its root is the image, and there is nothing else.
+    let entry = config["config"]["Entrypoint"][0].as_str().unwrap();
+    let mut chroot = Command::new(tools::path("unshare"));
+    chroot.args(["--map-root-user", "--root"]).arg(at.path("root")).arg(entry);
+    assert_eq!(tools::stdout(&mut chroot), "3 entries, 859 cents\n");
+    // skopeo makes of it what docker loads, and keeps the digest where it can.
+    tool(
+        &at,
+        "skopeo",
+        &[
+            "copy",
+            "-q",
+            "-a",
+            "--src-tls-verify=false",
+            &format!("docker://{reference}"),
+            "oci:theirs:v1",
+        ],
+    );
+    let theirs: Value = serde_json::from_slice(&at.read("theirs/index.json")).unwrap();
+    assert_eq!(theirs["manifests"][0]["digest"], pushed["digest"]);
+
+    let found = at.run(["discover", &reference]).succeeds().stdout;
+    assert_eq!(
+        (found.matches("debug  ").count(), found.matches("sbom  ").count()),
+        (2, 2),
+        "{found}"
+    );
+    at.run(["verify", &reference, "--platforms"]).succeeds();
+    at.run(["verify", &reference, "--complete"]).succeeds();
+    // Equal releases are equal images.
+    let again = ["push", "oci:lay:v1", "--image", "--ca-certificates", "authorities.pem", "--json"];
+    assert_eq!(at.run(again).succeeds().json()["digest"], pushed["digest"]);
+}
+
+#[test]
+fn debug_files_are_mounted_where_debuggers_look() {
+    let (at, server) = (release::small(), Server::start(Kind::Cuelabs));
+    let reference = format!("{}/org/app:v1", server.localhost());
+    let pushed = at.run(["push", &reference, "--debug-image"]).succeeds().stdout;
+    assert!(
+        pushed.contains("mountPath: /usr/lib/debug") && pushed.contains("tag v1 created"),
+        "{pushed}"
+    );
+    unpack(&at, &format!("{reference}-debug"), "debug");
+    let names: Vec<_> = at
+        .list()
+        .into_iter()
+        .filter(|name| name.starts_with("debug/.build-id/") && name.ends_with(".debug"))
+        .collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(at.read(&names[0]), at.read("xpost-out/linux-amd64/app.debug"));
+    // Private debug files stay private.
+    let (public, private) =
+        (format!("{}/a:v1", server.localhost()), format!("{}/b", server.localhost()));
+    at.run(["push", &public, "--debug-image", "--debug-to", &private]).succeeds();
+    tool(&at, "crane", &["digest", &format!("{private}:v1-debug")]);
+    tools::failure(tools::tool("crane", at.home()).args(["digest", &format!("{public}-debug")]));
+    let bare = format!("{}/org/app", server.localhost());
+    refused(&at, &["push", &bare, "--debug-image"], 2, &["give the reference a tag"]);
+}
+
+#[test]
+fn what_cannot_run_alone_is_no_image() {
+    let at = release::large();
+    let said = ["it has several programs: app, tool"];
+    refused(&at, &["push", "oci:lay:v1", "--image"], 3, &said);
+    at.run(["push", "oci:lay:v1", "--image", "--entrypoint", "tool"]).succeeds();
+    refused(&at, &["push", "oci:lay:v2", "--image", "--entrypoint", "no"], 3, &["it has no no"]);
+    let file = crate::support::corpus::path("c-dynamic");
+    let at = crate::support::xpost::xpost();
+    at.run(["slim", "--name", "app", file.to_str().unwrap()]).succeeds();
+    refused(&at, &["push", "oci:lay:v1", "--image"], 3, &["not static"]);
+}
