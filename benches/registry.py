@@ -35,7 +35,7 @@ def push(tool, xpost, host, repository, files, layout):
 
 CURL_PUSH = """
 set -euo pipefail
-place=$(curl -sSf -X POST -D - -o /dev/null "http://$1/v2/$2/blobs/uploads/" | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
+place=$(curl -sSf -X POST -D - -o /dev/null "http://$1/v2/$2/blobs/uploads/" | tr -d '\\r' | sed -n 's/^location: //Ip')
 curl -sSf -o /dev/null -H 'Content-Type: application/octet-stream' -T "$3" "$place&digest=sha256:$(sha256sum < "$3" | cut -d' ' -f1)"
 """
 

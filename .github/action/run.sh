@@ -35,6 +35,7 @@ get() {
     if [[ $INPUT_PUSH == *[$'\r\n']* ]]; then
         fail 2 "push: one reference, in one line"
     fi
+    [[ $INPUT_OVERWRITE == true || $INPUT_OVERWRITE == false ]] || fail 2 "overwrite: true or false"
 
     local program
     if [[ -n $INPUT_XPOST_PATH ]]; then
@@ -109,7 +110,9 @@ push() {
         # A signature covers the annotations: what is signed got them then.
         annotations
     fi
-    ask push ${annotations[@]+"${annotations[@]}"} -- "$INPUT_PUSH"
+    local overwrite=()
+    [[ $INPUT_OVERWRITE == false ]] || overwrite=(--overwrite)
+    ask push ${annotations[@]+"${annotations[@]}"} ${overwrite[@]+"${overwrite[@]}"} -- "$INPUT_PUSH"
     local digest reference
     digest=$(field '  ' digest)
     reference=$(field '  ' reference)

@@ -398,7 +398,7 @@ mod tests {
             layout.put_blob(&blob, &|| Ok(Box::new(&b"abc"[..]))).expect("put");
             assert!(layout.has_blob(&blob).expect("read"));
             let path = home.path().join(blob_path(&blob.digest));
-            fs::write(&path, Mode::Data, b"abd").expect("written");
+            fs::write(&path, Mode::Data, b"abx").expect("written");
             assert!(!layout.has_blob(&blob).expect("read"));
         }
     }

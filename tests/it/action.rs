@@ -23,6 +23,7 @@ jobs:
           keep-symbols: ${{ env.KEEP_SYMBOLS }}
           key: ${{ secrets.KEY }}
           push: ${{ env.PUSH }}
+          overwrite: ${{ env.OVERWRITE || 'false' }}
           xpost-path: ${{ env.XPOST_PATH }}
       - if: always()
         shell: bash
@@ -180,6 +181,10 @@ fn without_a_key_it_publishes_unsigned_and_says_so() {
     project
         .run(None, &[("FILES", "bin/arm64/tally"), ("PUSH", &reference)])
         .failed(3, "is already sha256:");
+    let other = [("FILES", "bin/arm64/tally"), ("PUSH", &reference), ("OVERWRITE", "true")];
+    let run = project.run(None, &other);
+    run.succeeded();
+    assert_eq!(crane(&project, &["digest", &reference]), run.left("digest"));
 }
 
 #[test]
@@ -249,6 +254,7 @@ fn what_cannot_work_fails_early_with_a_sentence() {
     run(&[("KEEP_SYMBOLS", "main")]).failed(2, "there are no files to slim");
     run(&[tally, ("PUSH", "localhost:1/app:v1\n::add-mask::a")])
         .failed(2, "push: one reference, in one line");
+    run(&[tally, ("OVERWRITE", "yes")]).failed(2, "overwrite: true or false");
     run(&[tally]).failed(1, "there is no cargo on this runner");
     run(&[tally, ("XPOST_PATH", "bin")]).failed(5, "xpost-path: bin is not a program");
 

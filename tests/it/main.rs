@@ -31,7 +31,6 @@ mod libraries;
 mod login;
 mod matrix;
 mod minidebug;
-mod mirrors;
 mod notes;
 mod objects;
 mod offline;
