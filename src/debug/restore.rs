@@ -292,6 +292,15 @@ fn loose<'data>(
     loaded_end: u64,
     origin: &Origin,
 ) -> Result<Vec<(u64, Piece<'data>)>, Unrestorable> {
+    let spans = slim.map();
+    let mut moved = spans.unowned(slim).map(|span| span.range.clone());
+    // What is left of the stretch that the last ones were found in: the section between two may have left.
+    // What is zeros there aligns the next section.
+    let mut rest = 0..0;
+    let holds = |rest: &Range<u64>, size: u64| {
+        let first = rest.start..rest.start.saturating_add(size);
+        first.end <= rest.end && slim.bytes(first).iter().any(|&byte| byte != 0)
+    };
     let pieces = origin.loose.iter().map(|range| {
         let size = range.end - range.start;
         let from = if range.end <= loaded_end {
@@ -299,7 +308,12 @@ fn loose<'data>(
         } else if range.end == origin.size {
             slim.len().checked_sub(size)
         } else {
-            behind(slim, loaded_end, range, origin)
+            while rest.start < loaded_end || !holds(&rest, size) {
+                rest = moved.next().ok_or(Unrestorable::Record { offset: range.start })?;
+            }
+            let from = rest.start;
+            rest.start += size;
+            Some(from)
         };
         let bytes = from.map(|from| slim.bytes(from..from.saturating_add(size)));
         let bytes = bytes.filter(|bytes| bytes.len() as u64 == size);
@@ -307,18 +321,6 @@ fn loose<'data>(
         Ok((range.start, Piece::Copied(bytes)))
     });
     pieces.collect()
-}
-
-/// Where the slim file has loose bytes that stood between sections: behind the last section before them that
-/// stays, and other loose bytes there.
-fn behind(slim: &Elf<'_>, loaded_end: u64, range: &Range<u64>, origin: &Origin) -> Option<u64> {
-    let spans = slim.map();
-    let wanted = origin.loose.iter().filter(|other| other.start >= loaded_end);
-    let index = wanted.clone().position(|other| other == range)?;
-    let size = range.end - range.start;
-    let fits = spans.unowned(slim).filter(|span| span.range.start >= loaded_end);
-    let span = fits.filter(|span| span.range.end - span.range.start >= size).nth(index)?;
-    Some(span.range.start)
 }
 
 /// The sections laid out anew behind the loaded bytes.

@@ -92,6 +92,7 @@ impl<'data> Section<'data> {
     /// a name that does not begin so is plain.
     pub fn is_gnu_compressed(&self) -> bool {
         !self.is_loaded()
+            && !self.is_compressed()
             && self.name.starts_with(GNU_PREFIX)
             && self.data.starts_with(Framing::GNU_MARK)
     }

@@ -145,6 +145,11 @@ pub fn hold_without(halves: &Halves, dropped: &[&str]) {
     }
     let whole = |elf| symbols(elf) == symbols(&input);
     assert!(!clear || whole(&debug) || whole(&slim), "every symbol is somewhere");
+    if dropped.is_empty() {
+        let restored = debug::restore(&slim, &debug);
+        let restored = restored.unwrap_or_else(|error| panic!("the halves are no whole: {error}"));
+        assert!(!restored.exact || restored.layout.to_vec() == halves.input, "the halves are it");
+    }
 }
 
 /// The build-id that both files have.
