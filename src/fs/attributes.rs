@@ -147,6 +147,9 @@ fn permit(file: &fs::File, attributes: &Attributes, refused: &mut Vec<String>) -
 }
 
 #[cfg(not(unix))]
-fn permit(file: &fs::File, attributes: &Attributes, _: &mut Vec<String>) -> io::Result<()> {
+fn permit(file: &fs::File, attributes: &Attributes, refused: &mut Vec<String>) -> io::Result<()> {
+    if attributes.owner == Owner::Same {
+        refused.push("its owner".to_owned());
+    }
     file.set_permissions(attributes.metadata.permissions())
 }
