@@ -106,7 +106,7 @@ impl KeptSymbols {
         let mut kept =
             Self { entries: Vec::new(), extended: elf.word(0).to_vec(), first_global: 1 };
         encoder.null_symbol(&mut kept.entries);
-        for (symbol, &st_name) in symbols.iter().zip(&names.symbol_offsets) {
+        for (index, (symbol, &st_name)) in (1..).zip(symbols.iter().zip(&names.symbol_offsets)) {
             let (section, st_shndx) = match symbol.place {
                 Place::Section(SectionId(old)) => (Some(indices.of(old)), elf::SHN_UNDEF),
                 Place::Reserved(index) => (None, elf::SymbolSection(index)),
@@ -122,7 +122,9 @@ impl KeptSymbols {
             };
             let extended = encoder.symbol(&mut kept.entries, &raw).unwrap_or(0);
             kept.extended.extend(elf.word(extended));
-            kept.first_global += u32::from(symbol.is_local());
+            if symbol.is_local() {
+                kept.first_global = index + 1;
+            }
         }
         kept
     }

@@ -599,3 +599,14 @@ fn the_compiler_s_name_alone_is_not_worth_a_debug_file() {
     let halves = plain(&builder);
     assert!(halves.debug.is_none());
 }
+
+#[test]
+fn a_symbol_table_out_of_order_says_where_its_last_local_symbol_is() {
+    let mut builder = Builder::usual();
+    let local = |name| symbol(name, ".text").local();
+    builder.symbols = vec![symbol("main", ".text"), local("one"), symbol("exit", ".text")];
+    builder.symbols.push(local("two"));
+    let halves = split(&builder.build(), &keeping(&["main", "one", "exit"]), Compression::Zlib);
+    let slim = Elf::parse(&halves.slim).unwrap();
+    assert_eq!(slim.section_named(b".symtab").unwrap().info, 3);
+}
