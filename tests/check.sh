@@ -4,13 +4,13 @@
 #   tests/check.sh                  all of it, on a machine that has only Rust (Debian or Ubuntu; root or sudo)
 #   tests/check.sh fmt clippy       these two
 #
-# Steps: setup corpus fmt typos shell actions clippy features doc test deny advisories
+# Steps: setup corpus fmt typos shell actions clippy features fuzz doc test deny advisories
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.tools/bin:$PATH
 export CARGO_NET_RETRY=5
 
-steps=(setup corpus fmt typos shell actions clippy features doc test deny advisories)
+steps=(setup corpus fmt typos shell actions clippy features fuzz doc test deny advisories)
 
 setup() { bash tests/setup.sh; }
 
@@ -40,6 +40,13 @@ features() {
     for feature in '' sbom sign oci net; do
         cargo clippy --quiet --locked --lib --no-default-features --features "$feature" -- -D warnings
     done
+}
+
+# That the targets compile; to build and run them takes minutes: tests/fuzz.sh.
+fuzz() {
+    cp Cargo.lock fuzz/Cargo.lock
+    cargo fmt --check --manifest-path fuzz/Cargo.toml
+    cargo check --quiet --manifest-path fuzz/Cargo.toml --target-dir target/fuzz/check
 }
 
 doc() { RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --locked --no-deps; }
