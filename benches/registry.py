@@ -84,7 +84,9 @@ def inputs(work, count, size):
     paths = [os.path.join(directory, f"f{number:04}") for number in range(count)]
     for path in paths:
         with open(path, "wb") as out:
-            out.write(os.urandom(size))
+            # In pieces: the memory of this process would count as that of the clients that it starts.
+            for start in range(0, size, 1 << 20):
+                out.write(os.urandom(min(1 << 20, size - start)))
     return directory, paths
 
 
