@@ -10,6 +10,8 @@
 
 pub mod digest;
 
+pub mod parallel;
+
 pub mod fs;
 
 #[cfg(feature = "net")]

@@ -10,13 +10,14 @@ use super::ui::{self, Ui};
 use crate::debug;
 use crate::digest::Digest;
 use crate::elf::Elf;
-use crate::fs;
+use crate::fs::Contents;
 
 /// What its result is called.
 pub(super) const NAME: &str = "load-identity";
 
 pub(super) fn run(paths: &[PathBuf], ui: Ui) -> Result<(), Failure> {
-    let files: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path)).collect::<Result<_, _>>()?;
+    let files: Vec<Contents> =
+        paths.iter().map(|path| Contents::of(path)).collect::<Result<_, _>>()?;
     let parsed: Vec<Elf<'_>> = paths
         .iter()
         .zip(&files)
@@ -26,6 +27,7 @@ pub(super) fn run(paths: &[PathBuf], ui: Ui) -> Result<(), Failure> {
         return Err(Failure::plain(Exit::Usage, "--load-identity needs SLIM and DEBUG"));
     };
     let checks = debug::compare(slim, debug, rest.first());
+    files.iter().try_for_each(Contents::unchanged)?;
     let mut text = String::new();
     for (path, bytes) in paths.iter().zip(&files) {
         let path = path.display().to_string();

@@ -9,7 +9,7 @@ use super::ui::{self, Ui};
 use crate::debug::{self, Unrestorable};
 use crate::digest::{Digest, Hashing};
 use crate::elf::Elf;
-use crate::fs::{self, Attributes, Dates, Owner};
+use crate::fs::{self, Attributes, Contents, Dates, Owner};
 use crate::release::Staged;
 
 /// Put a slim file and its debug file together again: the binary that the build made
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
             .because("the output would replace an input")
             .hint("write it elsewhere with --output"));
     }
-    let (slim_bytes, debug_bytes) = (fs::read(&args.slim)?, fs::read(&args.debug)?);
+    let (slim_bytes, debug_bytes) = (Contents::of(&args.slim)?, Contents::of(&args.debug)?);
     let damaged = |path: &PathBuf| {
         let doing = format!("cannot read {}", path.display());
         move |error| Failure::new(Exit::Damaged, doing, &error)
@@ -65,6 +65,8 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         digest = Some(hashing.finish().0);
         Ok(())
     })?;
+    slim_bytes.unchanged()?;
+    debug_bytes.unchanged()?;
     staged.commit()?;
     if !refused.is_empty() {
         ui.warn(&format!("{} does not have {}", args.output.display(), refused.join(", ")));

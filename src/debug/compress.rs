@@ -5,10 +5,6 @@
 //! a standard (`.zdebug_*`) gets that before the same stream, 12 bytes more in a 64-bit file, and the name of today.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use object::elf;
 
@@ -17,6 +13,7 @@ use super::form::Form;
 use super::in_debug;
 use crate::elf::{Compressed, Elf, Framing, Section, SectionId};
 use crate::slim::{Broken, Error, Plan};
+use crate::{fs, parallel};
 
 /// A section's new contents and the header fields that change with them.
 pub(super) struct Recoded {
@@ -71,25 +68,12 @@ pub(super) fn recode(
     for section in sections {
         units.extend(tasks(elf, section, form)?.into_iter().map(|task| Unit { section, task }));
     }
-    let done: Vec<OnceLock<Result<Outcome, Error>>> =
-        units.iter().map(|_| OnceLock::new()).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut coder = Coder::new(form);
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some((unit, place)) = units.get(index).zip(done.get(index)) else { break };
-            let _ = place.set(run(elf, unit, form, coder.as_mut()));
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(units.len());
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    gather(elf, form, units.iter().zip(done))
+    let outcomes = parallel::map(
+        &units,
+        || Coder::new(form),
+        |coder, unit| run(elf, unit, form, coder.as_mut()),
+    );
+    gather(elf, form, units.iter().zip(outcomes))
 }
 
 /// What is to be done about a section; nothing where it is to be copied.
@@ -132,6 +116,7 @@ fn run(
     match (&unit.task, coder) {
         (Task::Part { plain, is_last }, Some(coder)) => {
             let part = coder.encode(plain, *is_last).ok_or_else(unreadable)?;
+            fs::release(plain);
             Ok(Outcome::Parts(vec![part]))
         }
         (Task::Part { plain, .. }, None) => Ok(Outcome::Plain(plain.to_vec())),
@@ -157,12 +142,12 @@ fn run(
 fn gather<'elf, 'data: 'elf>(
     elf: &Elf<'data>,
     form: &Form,
-    outcomes: impl Iterator<Item = (&'elf Unit<'elf, 'data>, OnceLock<Result<Outcome, Error>>)>,
+    outcomes: impl Iterator<Item = (&'elf Unit<'elf, 'data>, Result<Outcome, Error>)>,
 ) -> Result<BTreeMap<SectionId, Recoded>, Error> {
     let mut parts: BTreeMap<SectionId, Vec<Part>> = BTreeMap::new();
     let mut recoded = BTreeMap::new();
     for (Unit { section, .. }, outcome) in outcomes {
-        match outcome.into_inner().expect("every unit was taken by a thread")? {
+        match outcome? {
             Outcome::Parts(more) => parts.entry(section.id).or_default().extend(more),
             Outcome::Plain(bytes) => {
                 let align = elf.compressed(section)?.map_or(section.align, |found| found.align);

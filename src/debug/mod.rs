@@ -6,11 +6,11 @@
 //! perf computes wrong function names from others. They stay where they were if that is in the first page.
 
 mod check;
+mod checksum;
 mod codec;
 mod compress;
 mod deflate;
 mod form;
-mod link;
 mod load;
 mod names;
 mod origin;
@@ -24,11 +24,12 @@ use std::thread;
 use object::elf;
 use object::write::elf::SectionHeader;
 
+pub use checksum::checksum;
 pub use form::{Compression, Form, Strings};
-pub use link::{checksum, link};
 pub use load::{Check, LoadIdentity, Masked, SegmentIdentity, compare};
 pub use restore::{Restored, Unrestorable, restore};
 
+use checksum::Checksums;
 use names::SectionNames;
 use origin::Origin;
 
@@ -48,7 +49,7 @@ pub struct Split<'data> {
 }
 
 /// Splits an input with its build-id where it belongs (see [`Identity::apply`]). `link_to` makes the link to the debug
-/// file, whose layout it is given. `original` is the input as it was before that, so that it can be restored.
+/// file, whose checksum it is given. `original` is the input as it was before that, so that it can be restored.
 ///
 /// # Errors
 /// What cannot be slimmed, and a debug section that cannot be decompressed.
@@ -58,26 +59,28 @@ pub fn split<'data>(
     original: &[u8],
     options: &Options,
     form: &Form,
-    link_to: impl FnOnce(&Layout<'data>) -> DebugLink,
+    link_to: impl FnOnce(u32) -> DebugLink,
 ) -> Result<Split<'data>, slim::Error> {
     let plan = Plan::new(elf, identity, options)?;
     // From here every section has exactly one fate; nothing below decides.
     let layout = || layout(elf, identity, original, &plan, form);
     let debug = if plan.sets_aside() { Some(layout()?) } else { None };
-    let link = debug.as_ref().map(link_to);
+    let (debug, crc) = debug.unzip();
+    let link = crc.map(link_to);
     let slim = slim::layout(elf, &plan, link.as_ref())?;
     Ok(Split { plan, slim, debug })
 }
 
 /// Lays out the debug file of a plan. Loaded sections lose their contents, debug sections are compressed
-/// as asked, names of symbols merged; everything else is copied. The layout is held against the laws.
+/// as asked, names of symbols merged; everything else is copied. The layout is held against the laws, and comes with its
+/// [checksum].
 pub fn layout<'data>(
     elf: &Elf<'data>,
     identity: &Identity,
     original: &[u8],
     plan: &Plan<'data>,
     form: &Form,
-) -> Result<Layout<'data>, slim::Error> {
+) -> Result<(Layout<'data>, u32), slim::Error> {
     let table = plan.symbols.table.filter(|table| {
         let whole = |id| elf.section(id).is_some_and(|section| in_debug(plan, section));
         let loaded = |id| elf.section(id).is_some_and(Section::is_loaded);
@@ -190,11 +193,13 @@ pub fn layout<'data>(
         encoder.section_header(&mut bytes, header);
     }
     layout.push(Piece::Made(bytes), Holds::SectionHeaders);
+    let mut sums = Checksums::default();
+    sums.look_at(&layout);
     // Else it comes back by its contents.
     if identity.can_be_undone() {
         let mut loose = plan.unowned.clone();
         loose.extend(plan.payload.as_ref().map(|payload| payload.range.clone()));
-        let origin = Origin::new(elf, original, loose, &headers);
+        let origin = Origin::new(elf, original, sums.of_input(original), loose, &headers);
         layout.push(Piece::Made(origin.to_text().into_bytes()), Holds::Origin);
     }
     layout.set_header(elf.with_segments_at(elf.header_with(table), segments_at));
@@ -204,7 +209,8 @@ pub fn layout<'data>(
     }
     // From here every offset in the output is fixed.
     check::layout(elf, plan, &layout, &made)?;
-    Ok(layout)
+    let crc = sums.of_layout(&layout);
+    Ok((layout, crc))
 }
 
 fn in_debug(plan: &Plan<'_>, section: &Section<'_>) -> bool {

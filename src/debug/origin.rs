@@ -56,10 +56,11 @@ pub(super) struct Moved {
 }
 
 impl Origin {
-    /// What has to be said about an input beside a debug file with these section headers.
+    /// What has to be said about an input, and its CRC-32, beside a debug file with these section headers.
     pub(super) fn new(
         elf: &Elf<'_>,
         original: &[u8],
+        crc: u32,
         loose: Vec<Range<u64>>,
         headers: &[SectionHeader],
     ) -> Self {
@@ -82,7 +83,7 @@ impl Origin {
         bytes.sort();
         Self {
             size: original.len() as u64,
-            crc: super::checksum(original),
+            crc,
             sections_offset: elf.header().sections_offset,
             section_count: elf.sections().len() as u32,
             sections: sections.collect(),

@@ -10,6 +10,7 @@ use std::ops::Range;
 use object::elf;
 use object::write::elf::SectionHeader;
 
+use super::checksum::Checksums;
 use super::origin::{Moved, Origin};
 use crate::build_id::BuildId;
 use crate::elf::{Elf, Error, Framing, Section, SectionTable, overlaps};
@@ -99,7 +100,7 @@ pub fn restore<'data>(
         return Ok(Restored { layout, exact: false });
     };
     let layout = as_it_was(slim, origin, parts)?;
-    let found = super::link("", &layout).crc;
+    let found = Checksums::default().of_layout(&layout);
     if found != origin.crc {
         return Err(Unrestorable::Checksum { found, expected: origin.crc });
     }

@@ -154,12 +154,12 @@ impl<'data> SymbolTable<'data> {
 
     /// The symbols in order, without the null symbol.
     pub fn iter(&self) -> impl Iterator<Item = Symbol<'data>> + '_ {
-        // Every symbol decoded when the table was checked.
-        (1..self.len()).filter_map(|index| self.decode(index).ok())
+        (1..self.len()).filter_map(|index| self.get(index))
     }
 
     /// A symbol by its index.
     pub fn get(&self, index: u64) -> Option<Symbol<'data>> {
+        // Every symbol decoded when the table was checked.
         (index < self.len()).then(|| self.decode(index).ok()).flatten()
     }
 
@@ -250,6 +250,5 @@ pub(super) fn name_at(names: &[u8], offset: u32) -> Option<&[u8]> {
         return Some(&[]);
     }
     let rest = names.get(offset as usize..)?;
-    // The standard library looks at a word at a time.
-    Some(std::ffi::CStr::from_bytes_until_nul(rest).ok()?.to_bytes())
+    rest.get(..memchr::memchr(0, rest)?)
 }

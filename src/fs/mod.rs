@@ -6,6 +6,9 @@
 #![expect(clippy::disallowed_methods, reason = "this is the module the others are sent to")]
 
 mod attributes;
+mod contents;
+#[cfg(unix)]
+mod map;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
@@ -13,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use attributes::{Attributes, Dates, Owner};
+pub use contents::{Contents, release};
 
 /// A failed operation on a file: what was being done, to which path.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +49,13 @@ pub fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 ///
 /// Directories, pipes and devices are refused: an input is read once and its size is known.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let (mut file, length) = open_regular(path)?;
+    let (file, length) = open_regular(path)?;
+    read_to_end(&file, length).map_err(at("read", path))
+}
+
+fn read_to_end(mut file: &File, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    file.read_to_end(&mut bytes).map_err(at("read", path))?;
+    file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -14,6 +14,9 @@ use crate::elf::{Elf, Place, Section, SectionId, Segment, Symbol, SymbolTable};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Stray {
+    /// It changes bytes that are not there.
+    #[error("a patch lies behind the end")]
+    Outside,
     /// It changes bytes that something uses.
     #[error("the bytes {start:#x}..{end:#x} are in use")]
     InUse {

@@ -14,7 +14,6 @@ mod page;
 mod repair;
 mod wish;
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use object::elf;
@@ -25,6 +24,7 @@ pub use wish::{Method, ParseWishError, Wish};
 
 use crate::build_id::BuildId;
 use crate::elf::{Address, Elf, Note, Notes, Section, SectionId, SectionTable, Segment};
+use crate::fs::Contents;
 use crate::inspect;
 use page::Page;
 
@@ -257,32 +257,32 @@ impl Identity {
         self.note.is_none() && self.patches.iter().all(|patch| patch.range().end <= FIRST_PAGE)
     }
 
-    /// The input with the patches: what is slimmed. Nothing is copied where nothing changes.
+    /// The input with the patches: what is slimmed. `None` where nothing changes.
     ///
     /// # Errors
     /// Patches that break law 1.
-    pub fn apply<'data>(&self, elf: &Elf<'data>) -> Result<Cow<'data, [u8]>, Error> {
+    pub fn apply(&self, elf: &Elf<'_>, input: &Contents) -> Result<Option<Contents>, Error> {
         if self.patches.is_empty() {
-            return Ok(Cow::Borrowed(elf.data()));
+            return Ok(None);
         }
-        let mut bytes = elf.data().to_vec();
-        if self.table_moves {
-            let table = elf.bytes(elf.sections_range());
+        let patches = self.patches.iter().map(|patch| (patch.offset, patch.after.as_slice()));
+        let patched = if self.table_moves {
+            let mut bytes = input.to_vec();
             bytes.resize(bytes.len().next_multiple_of(8), 0);
             let header = elf.header_with(SectionTable {
                 offset: bytes.len() as u64,
                 count: elf.sections().len() as u32,
                 names: elf.header().section_names.map_or(0, |id| id.0),
             });
-            bytes.extend(table);
-            put(&mut bytes, 0, &header);
-        }
-        for patch in &self.patches {
-            put(&mut bytes, patch.offset, &patch.after);
-        }
+            bytes.extend(elf.bytes(elf.sections_range()));
+            Contents::from(bytes).patched([(0, header.as_slice())].into_iter().chain(patches))
+        } else {
+            input.patched(patches)
+        };
+        let patched = patched.ok_or(Stray::Outside)?;
         // From here the patched input is as it will be slimmed.
-        check::patched(elf, &bytes, self)?;
-        Ok(Cow::Owned(bytes))
+        check::patched(elf, &patched, self)?;
+        Ok(Some(patched))
     }
 }
 
@@ -300,13 +300,6 @@ fn first_of(
     let mut methods = methods.iter().filter(|method| wanted.is_none_or(|w| w == **method));
     let found = methods.find_map(|method| Some((*method, method.try_on(page, id)?)));
     found.ok_or(Obstacle::NoRoom)
-}
-
-fn put(bytes: &mut [u8], offset: u64, new: &[u8]) {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    if let Some(place) = bytes.get_mut(start..start.saturating_add(new.len())) {
-        place.copy_from_slice(new);
-    }
 }
 
 /// What a method changes.

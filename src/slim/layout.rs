@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::elf::SectionId;
+use crate::fs;
 
 /// One stretch of an output file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,15 +228,31 @@ impl<'data> Layout<'data> {
         sizes
     }
 
+    /// The bytes of the file in their order.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        const ZEROS: &[u8] = &[0; 1 << 12];
+        self.stretches.iter().flat_map(|Stretch { piece, .. }| {
+            let (bytes, zeros) = match piece {
+                Piece::Copied(bytes) => (Some(*bytes), 0),
+                Piece::Made(bytes) => (Some(bytes.as_slice()), 0),
+                Piece::Padding(len) => (None, *len),
+            };
+            let blocks = (0..zeros.div_ceil(ZEROS.len() as u64)).map(move |block| {
+                let left = zeros - block * ZEROS.len() as u64;
+                ZEROS.get(..left as usize).unwrap_or(ZEROS)
+            });
+            bytes.into_iter().chain(blocks)
+        })
+    }
+
     /// Writes the file.
     pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
-        for Stretch { piece, .. } in &self.stretches {
-            match piece {
-                Piece::Copied(bytes) => out.write_all(bytes)?,
-                Piece::Made(bytes) => out.write_all(bytes)?,
-                Piece::Padding(len) => {
-                    io::copy(&mut io::Read::take(io::repeat(0), *len), out)?;
-                }
+        const PART: usize = 4 << 20;
+        for bytes in self.slices() {
+            // A part at a time: what was written is no memory any more.
+            for part in bytes.chunks(PART) {
+                out.write_all(part)?;
+                fs::release(part);
             }
         }
         Ok(())

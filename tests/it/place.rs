@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use xpost::elf::Elf;
 
+use crate::support::elf::Builder;
 use crate::support::xpost::{Ran, Xpost, xpost};
 use crate::support::{corpus, law, tools};
 
@@ -310,4 +311,33 @@ fn places_that_contradict_each_other_are_usage_errors() {
     }
     xpost.run(["slim", "-o", "app", "app"]).exits(2, &["replace the input", "--in-place"]);
     assert_eq!(xpost.list(), ["app"]);
+}
+
+#[test]
+fn an_input_that_shrinks_meanwhile_is_an_error_that_leaves_nothing() {
+    let mut file = Builder::usual();
+    file.change(".debug_info").bytes = vec![7; 64 << 20];
+    let bytes = file.build();
+    let shrinks_midway = || {
+        let xpost = xpost();
+        let input = xpost.put("app", &bytes);
+        let mut slim =
+            xpost.command(["slim", "-o", "slim", "--compress-debug-sections=none", "app"]);
+        let mut child = slim.stderr(Stdio::piped()).spawn().unwrap();
+        // The outputs have other names until they are whole.
+        while xpost.list() == ["app"] && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        std::fs::OpenOptions::new().write(true).open(&input).unwrap().set_len(4096).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        match output.status.code() {
+            Some(0) => assert_eq!(xpost.list(), ["app", "slim", "slim.debug"]),
+            Some(1) => assert_eq!(xpost.list(), ["app"], "{said}"),
+            // None is a signal.
+            code => panic!("{code:?}: {said}"),
+        }
+        said.contains("it was changed while it was read")
+    };
+    assert!((0..20).any(|_| shrinks_midway()), "no run was caught midway");
 }

@@ -1,7 +1,5 @@
 //! The build-id of one input of `xpost slim`: decided, and put into its bytes before they are split.
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
 
 use super::job::Job;
@@ -9,22 +7,23 @@ use super::place::Source;
 use crate::cli::failure::{Exit, Failure};
 use crate::digest::hex;
 use crate::elf::Elf;
+use crate::fs::Contents;
 use crate::identity::{Error, Identity, Method, Wish};
 
 /// An input with its build-id where it belongs.
 pub(super) struct Identified<'data> {
     /// As it was read.
-    pub(super) original: &'data [u8],
-    /// As it is slimmed.
-    pub(super) bytes: Cow<'data, [u8]>,
+    pub(super) original: Elf<'data>,
+    /// As it is slimmed, where that is not the same.
+    patched: Option<Contents>,
     pub(super) identity: Identity,
 }
 
 impl<'data> Identified<'data> {
     /// Reads an input's headers and decides.
-    pub(super) fn new(source: &Source, original: &'data [u8], job: &Job) -> Result<Self, Failure> {
+    pub(super) fn new(source: &Source, input: &'data Contents, job: &Job) -> Result<Self, Failure> {
         let doing = || format!("cannot slim {source}");
-        let elf = Elf::parse(original).map_err(|error| {
+        let original = Elf::parse(input).map_err(|error| {
             let failure = Failure::new(Exit::Damaged, doing(), &error);
             if matches!(error, crate::elf::Error::NotElf { .. }) {
                 failure
@@ -33,9 +32,17 @@ impl<'data> Identified<'data> {
             }
         })?;
         let identity =
-            Identity::new(&elf, job.build_id).map_err(|error| explain(&error, doing()))?;
-        let bytes = identity.apply(&elf).map_err(|error| explain(&error, doing()))?;
-        Ok(Self { original, bytes, identity })
+            Identity::new(&original, job.build_id).map_err(|error| explain(&error, doing()))?;
+        let patched = identity.apply(&original, input).map_err(|error| explain(&error, doing()))?;
+        Ok(Self { original, patched, identity })
+    }
+
+    /// The file that is slimmed.
+    pub(super) fn elf(&self) -> Result<Elf<'_>, crate::elf::Error> {
+        match &self.patched {
+            Some(bytes) => Elf::parse(bytes),
+            None => Ok(self.original.clone()),
+        }
     }
 
     /// What to tell the user about it.

@@ -13,7 +13,7 @@ use crate::cli::ui;
 use crate::debug::{self, Split};
 use crate::digest::{Digest, Hashing};
 use crate::elf::Elf;
-use crate::fs;
+use crate::fs::{self, Contents};
 use crate::inspect::{self, PayloadKind, Platform};
 use crate::release::companion;
 use crate::slim::{self, DebugLink, Layout, Leaving, MiniDebug, describe_missing, quoted};
@@ -44,8 +44,7 @@ impl<'data> Input<'data> {
         job: &Job,
     ) -> Result<Self, Failure> {
         let doing = || format!("cannot slim {source}");
-        let elf = Elf::parse(&identified.bytes)
-            .map_err(|error| Failure::new(Exit::Damaged, doing(), &error))?;
+        let elf = identified.elf().map_err(|error| Failure::new(Exit::Damaged, doing(), &error))?;
         let build_id = identified.identity.id.clone();
         let platform = Platform::of(&elf, inspect::go_build(&elf).as_ref());
         let (slim_path, debug_path) = match &job.place.to {
@@ -78,7 +77,7 @@ impl<'data> Input<'data> {
             debug_path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let mut kept_debug = existing.is_some();
         let Identified { identity, original, .. } = identified;
-        let split = debug::split(&elf, identity, original, &job.options, &job.form, |layout| {
+        let split = debug::split(&elf, identity, original.data(), &job.options, &job.form, |crc| {
             match &existing {
                 // What leaves an already slim file must not replace the debug file with everything.
                 Some(existing) if existing.wealth > Wealth::of(&elf) => {
@@ -86,7 +85,7 @@ impl<'data> Input<'data> {
                 }
                 _ => {
                     kept_debug = false;
-                    debug::link(&link_name, layout)
+                    DebugLink { name: link_name.clone(), crc }
                 }
             }
         })
@@ -242,7 +241,7 @@ struct Existing {
 
 impl Existing {
     fn read(path: &Path, build_id: Option<&BuildId>, elf: &Elf<'_>) -> Option<Self> {
-        let bytes = fs::read(path).ok()?;
+        let bytes = Contents::of(path).ok()?;
         let debug = Elf::parse(&bytes).ok()?;
         let crc = debug::checksum(&bytes);
         let same_id = build_id.is_some() && inspect::build_id(&debug).as_ref() == build_id;

@@ -1,5 +1,6 @@
 //! `xpost slim`: split binaries into slim files and debug files.
 
+mod batch;
 mod choose;
 mod deliver;
 mod dwp;
@@ -11,7 +12,6 @@ mod place;
 mod report;
 mod stage;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -19,18 +19,13 @@ use serde_json::{Value, json};
 pub(super) use job::Args;
 
 use super::Global;
-use super::coherent;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::ui::Ui;
-use crate::archive;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
-use crate::fs;
 use crate::release::Staged;
-use identify::Identified;
-use input::Input;
+use batch::Batch;
 use job::Job;
-use library::Library;
 use place::{Source, To};
 
 /// An input that was slimmed: a program or object file, or a library of them.
@@ -63,70 +58,17 @@ trait Outcome {
 
 pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     let job = args.judge(global)?;
-    let mut staged = Staged::default();
-    let mut receipts: Vec<Value> = Vec::new();
-    let mut text = String::new();
-    let mut outputs: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-    let mut programs: BTreeMap<BuildId, (PathBuf, Digest)> = BTreeMap::new();
+    let mut batch = Batch::default();
     for path in &args.files {
         let source = Source::new(path);
-        let bytes = source.read()?;
-        let identified;
-        let mut input: Box<dyn Outcome + '_> = if archive::is_archive(&bytes) {
-            Box::new(Library::slim(source, &bytes, &job)?)
-        } else {
-            identified = Identified::new(&source, &bytes, &job)?;
-            Box::new(Input::split(source, &identified, &job)?)
-        };
-        for output in &input.files() {
-            if let Some(other) = outputs.insert(fs::resolve(output), path.clone()) {
-                let failure =
-                    Failure::plain(Exit::Usage, format!("cannot write {} twice", output.display()));
-                let (one, two) = (other.display(), path.display());
-                let failure = failure.because(format!("{one} and {two} would both go there"));
-                return Err(match job.place.to {
-                    To::Release { .. } => failure.hint("slim them one after the other with --name"),
-                    _ => failure,
-                });
-            }
-        }
-        if let Some([_, program]) = input.in_tree(&job)
-            && let Some(other) = outputs.insert(fs::resolve(&program), path.clone())
-        {
-            return Err(Failure::plain(
-                Exit::Usage,
-                format!("cannot write {} twice", program.display()),
-            )
-            .because(format!("{} and {} have one build-id", other.display(), path.display()))
-            .hint("give each program its own (--build-id rewrite), or a tree of its own"));
-        }
-        // The digest costs a pass over the file.
-        if args.files.len() > 1
-            && let Some((id, digest)) = input.program()
-        {
-            match programs.get(&id) {
-                Some((other, theirs)) if *theirs != digest => {
-                    ui.warn(&coherent::twins(&other.display(), &path.display(), &id));
-                }
-                Some(_) => {}
-                None => {
-                    programs.insert(id, (path.clone(), digest));
-                }
-            }
-        }
-        if !args.dry_run {
-            input.stage(&job, &mut staged, ui)?;
-        }
-        for warning in input.warnings() {
-            ui.warn(warning);
-        }
-        text.push_str(&input.text(&job));
-        // Digests are read by programs alone, and cost a pass over each file.
-        if ui.json {
-            receipts.push(input.receipt(&job));
-        }
+        let contents = source.contents()?;
+        let taken = batch.take(args, &job, source, &contents, ui);
+        // Whatever went wrong with a file that changed meanwhile went wrong by that.
+        contents.unchanged()?;
+        taken?;
     }
     // From here every input was fit to be slimmed, and every output is on disk without its name.
+    let Batch { staged, receipts, text, .. } = batch;
     let removed = if args.dry_run { Vec::new() } else { staged.commit()? };
     for path in &removed {
         ui.note(&format!(

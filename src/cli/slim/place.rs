@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Global;
 use crate::cli::failure::{Exit, Failure};
-use crate::fs::{self, Dates};
+use crate::fs::{self, Contents, Dates};
 use crate::release;
 
 /// More than the largest programs with all their debug information; what comes from a pipe has no size beforehand.
@@ -63,10 +63,10 @@ impl Source {
     }
 
     /// All of it.
-    pub(super) fn read(&self) -> fs::Result<Vec<u8>> {
+    pub(super) fn contents(&self) -> fs::Result<Contents> {
         match self {
-            Self::File(path) => fs::read(path),
-            Self::Stdin => fs::read_stdin(LARGEST_STDIN),
+            Self::File(path) => Contents::of(path),
+            Self::Stdin => fs::read_stdin(LARGEST_STDIN).map(Contents::from),
         }
     }
 }

@@ -190,7 +190,7 @@ impl<'data> Input<'data> {
             "input": {
                 "path": self.source.to_string(),
                 "size": self.identified.original.len(),
-                "digest": Digest::of(self.identified.original),
+                "digest": Digest::of(self.identified.original.data()),
             },
             "slim": named(shown(self.slim_path.as_ref()), &self.split.slim),
             "debug": self.new_debug().map(|debug| named(self.debug_path.display().to_string(), debug)),

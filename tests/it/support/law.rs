@@ -6,6 +6,7 @@ use std::ops::Range;
 use object::elf;
 use xpost::debug::{self, Compression, Split};
 use xpost::elf::{Elf, Place, Section, Symbol};
+use xpost::fs::Contents;
 use xpost::identity::{self, Identity, Method, NewNote};
 use xpost::slim::{self, DebugLink, Options, Rest, Symbols, Wish};
 
@@ -53,8 +54,9 @@ pub fn try_split(
 pub fn try_identify(input: &[u8], wish: identity::Wish) -> Option<Halves> {
     let elf = Elf::parse(input).ok()?;
     let identity = Identity::new(&elf, wish).ok()?;
-    let bytes = match identity.apply(&elf) {
-        Ok(bytes) => bytes,
+    let contents = Contents::from(input.to_vec());
+    let bytes = match identity.apply(&elf, &contents) {
+        Ok(patched) => patched.unwrap_or(contents),
         // What nobody asked for stands in nobody's way.
         Err(error) if wish == identity::Wish::default() => panic!("it cannot be split: {error}"),
         Err(_) => return None,
@@ -73,7 +75,7 @@ fn split_as(
     compression: Compression,
 ) -> Result<Halves, slim::Error> {
     let elf = Elf::parse(bytes)?;
-    let link = |layout: &_| debug::link("input.debug", layout);
+    let link = |crc| slim::DebugLink { name: "input.debug".to_owned(), crc };
     let form = compression.into();
     let Split { slim, debug, .. } = debug::split(&elf, identity, input, options, &form, link)?;
     let sum = |layout: &slim::Layout<'_>| layout.sizes().iter().map(|(_, size)| size).sum::<u64>();
@@ -169,7 +171,8 @@ fn identified(halves: &Halves) -> (Vec<u8>, Identity) {
     let headers = |elf: &Elf<'_>| elf.bytes(elf.segments_range()).to_vec();
     let mut fitting = wishes.filter_map(|wish| {
         let identity = Identity::new(&input, wish).ok()?;
-        let bytes = identity.apply(&input).ok()?.into_owned();
+        let contents = Contents::from(halves.input.clone());
+        let bytes = identity.apply(&input, &contents).ok()?.unwrap_or(contents).to_vec();
         let elf = Elf::parse(&bytes).unwrap();
         let same =
             headers(&elf) == headers(&slim) && identity.id == xpost::inspect::build_id(&slim);
