@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use gimli::{AttributeValue, DwAt, EndianSlice, RunTimeEndian, UnitType};
+use gimli::{AttributeValue, DwAt, DwForm, EndianSlice, Reader, RunTimeEndian, UnitType};
 use object::Endianness;
 
 use crate::elf::{Elf, Error};
@@ -41,9 +41,12 @@ impl SplitUnits {
         if elf.debug_section(b".debug_addr").is_none() {
             return Ok(found);
         }
-        let (info, abbreviations) =
-            (contents(elf, b".debug_info")?, contents(elf, b".debug_abbrev")?);
-        let endian = endian(elf);
+        let (endian, abbreviations) = (endian(elf), contents(elf, b".debug_abbrev")?);
+        // To look at the units of a large program costs as much as to strip it.
+        if names_dwo(EndianSlice::new(&abbreviations, endian)).is_ok_and(|found| !found) {
+            return Ok(found);
+        }
+        let info = contents(elf, b".debug_info")?;
         let info = gimli::DebugInfo::from(EndianSlice::new(&info, endian));
         let abbreviations = gimli::DebugAbbrev::from(EndianSlice::new(&abbreviations, endian));
         let mut units = info.units();
@@ -105,6 +108,27 @@ fn id<'data>(
         AttributeValue::DwoId(id) => Some(id.0),
         _ => None,
     }
+}
+
+/// Whether any abbreviation has the name of another half among its attributes (DWARF 5, section 7.5.3). Few programs' do.
+fn names_dwo(mut tables: EndianSlice<'_, RunTimeEndian>) -> gimli::Result<bool> {
+    while !tables.is_empty() {
+        // A code of 0 ends a table.
+        if tables.read_uleb128()? == 0 {
+            continue;
+        }
+        let (_tag, _has_children) = (tables.read_uleb128()?, tables.read_u8()?);
+        loop {
+            let (name, form) = (tables.read_uleb128_u16()?, tables.read_uleb128_u16()?);
+            match (DwAt(name), DwForm(form)) {
+                (DwAt(0), DwForm(0)) => break,
+                (gimli::DW_AT_dwo_name | gimli::DW_AT_GNU_dwo_name, _) => return Ok(true),
+                (_, gimli::DW_FORM_implicit_const) => drop(tables.read_sleb128()?),
+                _ => {}
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// The numbers in an index of units (DWARF 5, section 7.3.5.3: a header, a table of numbers, a table of rows). Of an unused

@@ -71,14 +71,15 @@ impl<'data> Choice<'data> {
         let idle = to_keep.iter().filter(is_idle).map(|hits| hits.wish.to_string()).collect();
         let mut rules = Vec::new();
         let rest = (0, Scope::Among);
-        let rests: fn(&Symbol<'_>) -> bool = match (stays, unneeded) {
-            (Some(_), _) => |_| true,
-            (None, true) => |symbol| symbol.is_linked_to() || symbol.is_mapping(),
-            (None, false) => |_| false,
+        let needed = |symbol: Symbol<'_>| symbol.is_linked_to() || symbol.is_mapping();
+        let mut verdicts: Vec<Option<(usize, Scope)>> = match &table {
+            Some(table) if unneeded => {
+                table.iter().map(|symbol| needed(symbol).then_some(rest)).collect()
+            }
+            // A name costs a look at it, and there may be a million.
+            _ => vec![stays.map(|_| rest); total as usize],
         };
         rules.extend(stays.or(unneeded.then_some(UNNEEDED)).map(str::to_owned));
-        let symbols = table.iter().flat_map(|table| table.iter());
-        let mut verdicts: Vec<_> = symbols.map(|symbol| rests(&symbol).then_some(rest)).collect();
         let mut left = BTreeMap::new();
         let mut judge = |position: usize, verdict| {
             if let Some(old) = verdicts.get_mut(position) {
@@ -96,9 +97,9 @@ impl<'data> Choice<'data> {
         }
         rules.extend(to_keep.iter().chain(&to_strip).map(|hits| hits.wish.to_string()));
         // From here each symbol stays or leaves.
-        let symbols = table.iter().flat_map(|table| table.iter());
-        let kept = symbols.zip(verdicts).filter_map(|(symbol, verdict)| {
-            verdict.map(|(rule, scope)| Kept { symbol, rule, scope })
+        let kept = (1..).zip(verdicts).filter_map(|(index, verdict)| {
+            let ((rule, scope), symbol) = verdict.zip(table?.get(index))?;
+            Some(Kept { symbol, rule, scope })
         });
         let unkept = if unneeded { UNNEEDED } else { "symbols" };
         Ok(Self { kept: kept.collect(), table, total, missing, idle, left, rules, unkept })
