@@ -10,7 +10,7 @@ use super::form::{Compression, Form};
 
 /// A part of a section in bytes, before compression. What a part costs, for it cannot refer to the one before: less
 /// than 0.3 %.
-const PART: usize = 8 << 20;
+const PART: usize = 16 << 20;
 /// With levels that look far back: as much as eight of their windows.
 const LONG_PART: usize = 64 << 20;
 /// The lowest of those levels.
