@@ -73,7 +73,8 @@ install_docker_registry() {
 
 install_python_tools() {
     local wanted
-    wanted=$(sha256sum <tests/tools/python.txt)
+    # Commands of a virtual environment name its place, so a checkout that moved needs another.
+    wanted="$(sha256sum <tests/tools/python.txt) in $PWD"
     if ! stamped python "$wanted" "$tools/python/bin/python"; then
         python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
             fail "python3 is $(python3 -V 2>&1), and 3.11 or newer is needed"
