@@ -110,7 +110,8 @@ install_go_old() {
 # NAME: the Go of tests/tools/NAME.txt, into .tools/NAME.
 install_go_into() {
     local wanted
-    wanted=$(sha256sum <"tests/tools/$1.txt")
+    # As above: its commands name their place.
+    wanted="$(sha256sum <"tests/tools/$1.txt") in $PWD"
     if ! stamped "$1" "$wanted" "$tools/$1/bin/go"; then
         rm -rf "${tools:?}/$1"
         python3 -m venv "$tools/$1"
