@@ -2,6 +2,7 @@
 //! bytes, with one look at them on all cores.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use crc32fast::Hasher;
 
@@ -87,13 +88,14 @@ fn address(bytes: &[u8]) -> usize {
 /// The checksum of each.
 fn sum_each(pieces: &[&[u8]]) -> Vec<Hasher> {
     let chunks: Vec<&[u8]> = pieces.iter().flat_map(|piece| piece.chunks(CHUNK)).collect();
-    let sum = |(): &mut (), chunk: &&[u8]| {
+    let sum = |(): &mut (), chunk: &&[u8]| -> Result<Hasher, Infallible> {
         let mut hasher = Hasher::new();
         hasher.update(chunk);
         fs::release(chunk);
-        hasher
+        Ok(hasher)
     };
-    let mut sums = parallel::map(&chunks, || (), sum).into_iter();
+    let Ok(sums) = parallel::each(parallel::cores(), &chunks, || (), sum);
+    let mut sums = sums.into_iter();
     let of_piece = |piece: &&[u8]| {
         let mut all = Hasher::new();
         let count = piece.len().div_ceil(CHUNK);

@@ -68,11 +68,12 @@ pub(super) fn recode(
     for section in sections {
         units.extend(tasks(elf, section, form)?.into_iter().map(|task| Unit { section, task }));
     }
-    let outcomes = parallel::map(
+    let outcomes = parallel::each(
+        parallel::cores(),
         &units,
         || Coder::new(form),
         |coder, unit| run(elf, unit, form, coder.as_mut()),
-    );
+    )?;
     gather(elf, form, units.iter().zip(outcomes))
 }
 
@@ -138,16 +139,16 @@ fn run(
     }
 }
 
-/// Puts the parts of each section together. The first error in the order of the units counts, whichever came first.
+/// Puts the parts of each section together.
 fn gather<'elf, 'data: 'elf>(
     elf: &Elf<'data>,
     form: &Form,
-    outcomes: impl Iterator<Item = (&'elf Unit<'elf, 'data>, Result<Outcome, Error>)>,
+    outcomes: impl Iterator<Item = (&'elf Unit<'elf, 'data>, Outcome)>,
 ) -> Result<BTreeMap<SectionId, Recoded>, Error> {
     let mut parts: BTreeMap<SectionId, Vec<Part>> = BTreeMap::new();
     let mut recoded = BTreeMap::new();
     for (Unit { section, .. }, outcome) in outcomes {
-        match outcome? {
+        match outcome {
             Outcome::Parts(more) => parts.entry(section.id).or_default().extend(more),
             Outcome::Plain(bytes) => {
                 let align = elf.compressed(section)?.map_or(section.align, |found| found.align);
