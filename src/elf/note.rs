@@ -1,6 +1,6 @@
 //! Notes (gABI, "Note Section"): build-id, ABI tag, what toolchains leave behind.
 
-use object::Endianness;
+use object::{Endian, Endianness};
 
 /// One note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +35,7 @@ impl<'data> Notes<'data> {
 
     fn word(&self, at: usize) -> Option<u32> {
         let word = *self.rest.get(at..)?.first_chunk::<4>()?;
-        Some(match self.endian {
-            Endianness::Little => u32::from_le_bytes(word),
-            Endianness::Big => u32::from_be_bytes(word),
-        })
+        Some(self.endian.read_u32(word))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Relocations and groups: what in an object file names symbols and sections by their indices.
 
-use object::{Endianness, elf};
+use object::{Endian, Endianness, elf};
 
 use super::{Elf, Section, SectionId};
 
@@ -91,15 +91,9 @@ impl<'data> Elf<'data> {
 
 fn decode(endian: Endianness, bytes: &[u8]) -> u32 {
     let word = bytes.first_chunk().copied().unwrap_or_default();
-    match endian {
-        Endianness::Little => u32::from_le_bytes(word),
-        Endianness::Big => u32::from_be_bytes(word),
-    }
+    endian.read_u32(word)
 }
 
 fn encode(endian: Endianness, word: u32) -> [u8; 4] {
-    match endian {
-        Endianness::Little => word.to_le_bytes(),
-        Endianness::Big => word.to_be_bytes(),
-    }
+    endian.write_u32(word)
 }

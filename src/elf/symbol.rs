@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use object::elf::{self, Sym32, Sym64};
 use object::read::elf::Sym;
-use object::{Endianness, pod};
+use object::{Endian, Endianness, pod};
 
 use super::{Class, Elf, Error, Section, SectionId};
 
@@ -230,10 +230,7 @@ impl<'data> SymbolTable<'data> {
         let start = usize::try_from(index * 4).map_err(|_| missing.clone())?;
         let word = self.extended.get(start..).and_then(|rest| rest.first_chunk::<4>());
         let word = *word.ok_or(missing)?;
-        Ok(match self.endian {
-            Endianness::Little => u32::from_le_bytes(word),
-            Endianness::Big => u32::from_be_bytes(word),
-        })
+        Ok(self.endian.read_u32(word))
     }
 }
 

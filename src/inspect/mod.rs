@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use payload::{Payload, PayloadKind, payload};
 pub use platform::{Libc, Machine, Platform, UnknownPlatform, machine};
+pub(crate) use split::byte_order;
 pub use split::{NoIndex, SplitUnits};
 
 use crate::build_id::BuildId;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use object::Endianness;
 use object::elf::{self, FileHeader32};
+use object::{Endian, Endianness};
 
 use super::go::BuildInfo;
 use crate::elf::{Elf, SectionId};
@@ -201,10 +201,7 @@ fn name(machine: elf::Machine, is_64: bool, little: bool) -> Option<&'static str
 /// The system: a note says it best, then the OSABI. SYSV or GNU without a foreign note is linux.
 fn system(elf: &Elf<'_>) -> Result<&'static str, UnknownPlatform> {
     for note in elf.notes() {
-        let word = note.contents.first_chunk::<4>().map(|&word| match elf.header().endian {
-            Endianness::Little => u32::from_le_bytes(word),
-            Endianness::Big => u32::from_be_bytes(word),
-        });
+        let word = note.contents.first_chunk::<4>().map(|&word| elf.header().endian.read_u32(word));
         match (note.owner, note.kind, word) {
             // LSB, "NT_GNU_ABI_TAG": the first word is the system.
             (b"GNU", 1, Some(0)) => return Ok("linux"),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use gimli::{AttributeValue, DwAt, DwForm, EndianSlice, Reader, RunTimeEndian, UnitType};
-use object::Endianness;
+use object::{Endian, Endianness};
 
 use crate::elf::{Elf, Error};
 
@@ -41,7 +41,7 @@ impl SplitUnits {
         if elf.debug_section(b".debug_addr").is_none() {
             return Ok(found);
         }
-        let (endian, abbreviations) = (endian(elf), contents(elf, b".debug_abbrev")?);
+        let (endian, abbreviations) = (byte_order(elf), contents(elf, b".debug_abbrev")?);
         // To look at the units of a large program costs as much as to strip it.
         if names_dwo(EndianSlice::new(&abbreviations, endian)).is_ok_and(|found| !found) {
             return Ok(found);
@@ -77,7 +77,8 @@ impl SplitUnits {
     }
 }
 
-fn endian(elf: &Elf<'_>) -> RunTimeEndian {
+/// The byte order of a file, as gimli wants it.
+pub(crate) fn byte_order(elf: &Elf<'_>) -> RunTimeEndian {
     match elf.header().endian {
         Endianness::Little => RunTimeEndian::Little,
         Endianness::Big => RunTimeEndian::Big,
@@ -135,19 +136,10 @@ fn names_dwo(mut tables: EndianSlice<'_, RunTimeEndian>) -> gimli::Result<bool> 
 /// place the row is 0.
 fn ids_in_index(index: &[u8], endian: Endianness) -> Option<HashSet<u64>> {
     const HEADER: usize = 16;
-    let slots = match endian {
-        Endianness::Little => u32::from_le_bytes(*index.get(12..)?.first_chunk()?),
-        Endianness::Big => u32::from_be_bytes(*index.get(12..)?.first_chunk()?),
-    };
+    let slots = endian.read_u32(*index.get(12..)?.first_chunk()?);
     let (ids, rest) = index.get(HEADER..)?.split_at_checked((slots as usize).checked_mul(8)?)?;
     let rows = rest.get(..(slots as usize).checked_mul(4)?)?;
     let used = ids.as_chunks::<8>().0.iter().zip(rows.as_chunks::<4>().0);
     let used = used.filter(|(_, row)| **row != [0; 4]);
-    Some(
-        used.map(|(id, _)| match endian {
-            Endianness::Little => u64::from_le_bytes(*id),
-            Endianness::Big => u64::from_be_bytes(*id),
-        })
-        .collect(),
-    )
+    Some(used.map(|(id, _)| endian.read_u64(*id)).collect())
 }

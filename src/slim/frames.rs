@@ -12,6 +12,7 @@ use gimli::{
 };
 
 use crate::elf::{Elf, Error, SectionId};
+use crate::inspect::byte_order;
 
 type Reader<'a> = EndianSlice<'a, RunTimeEndian>;
 
@@ -23,10 +24,7 @@ pub(super) fn unwinds_alone(elf: &Elf<'_>) -> Result<Option<SectionId>, Error> {
     else {
         return Ok(None);
     };
-    let endian = match elf.header().endian {
-        object::Endianness::Little => RunTimeEndian::Little,
-        object::Endianness::Big => RunTimeEndian::Big,
-    };
+    let endian = byte_order(elf);
     let address_size = if elf.is_64() { 8 } else { 4 };
     let contents = elf.contents(section)?;
     let mut debug = DebugFrame::new(&contents, endian);

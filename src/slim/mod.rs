@@ -33,6 +33,8 @@ pub use plan::Plan;
 pub use preset::Preset;
 pub use symbols::{Choice, Kept};
 
+use object::Endian as _;
+
 use crate::elf::{self, Elf};
 
 /// How the slim file names its debug file (the section `.gnu_debuglink`; GDB manual, "Separate Debug Files").
@@ -60,11 +62,7 @@ impl DebugLink {
         let end = data.iter().position(|&byte| byte == 0)?;
         let name = String::from_utf8(data.get(..end)?.to_vec()).ok()?;
         let crc = *data.get((end + 1).next_multiple_of(4)..)?.first_chunk::<4>()?;
-        let crc = match elf.header().endian {
-            object::Endianness::Little => u32::from_le_bytes(crc),
-            object::Endianness::Big => u32::from_be_bytes(crc),
-        };
-        Some(Self { name, crc })
+        Some(Self { name, crc: elf.header().endian.read_u32(crc) })
     }
 }
 
