@@ -2,15 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::release::{self, push, refused};
+use crate::support::release::{self, BY_COSIGN, cosign, push, refused};
 use crate::support::server::{Kind, Server};
 use crate::support::tools;
 use crate::support::xpost::Xpost;
-
-fn cosign(at: &Xpost, arguments: &[&str]) {
-    let mut cosign = tools::tool("cosign", at.home());
-    tools::stdout(cosign.current_dir(at.home()).env("COSIGN_PASSWORD", "").args(arguments));
-}
 
 /// A release that another person signed and attested with real cosign: as cosign 3 does it, and as cosign 2 did.
 fn signed_by_cosign(server: &Server) -> (Xpost, String, String) {
@@ -20,16 +15,8 @@ fn signed_by_cosign(server: &Server) -> (Xpost, String, String) {
     let by_digest = format!("{}/org/app@{digest}", server.localhost());
     cosign(&at, &["generate-key-pair"]);
     at.put("claim.json", r#"{"checked":true}"#);
-    let common = [
-        "--yes",
-        "--key",
-        "cosign.key",
-        "--tlog-upload=false",
-        "--use-signing-config=false",
-        "--allow-insecure-registry",
-    ];
     let run = |first: &[&str], last: &[&str]| {
-        cosign(&at, &[first, &common[..], last, &[by_digest.as_str()]].concat());
+        cosign(&at, &[first, &BY_COSIGN[..], last, &[by_digest.as_str()]].concat());
     };
     run(&["sign"], &[]);
     run(&["attest"], &["--predicate", "claim.json", "--type", "custom"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::release::{self, push};
+use crate::support::release::{self, BY_COSIGN, cosign, push};
 use crate::support::server::{Kind, Server};
 use crate::support::tools;
 use crate::support::xpost::Xpost;
@@ -190,27 +190,9 @@ fn foreign_referrers_stay(kind: Kind) {
             ]),
         );
     }
-    let cosign = |arguments: &[&str]| {
-        tools::tool("cosign", at.home())
-            .current_dir(at.home())
-            .env("COSIGN_PASSWORD", "")
-            .args(arguments)
-            .output()
-            .unwrap()
-    };
-    let made = cosign(&["generate-key-pair"]);
-    assert!(made.status.success(), "{made:?}");
-    let signed = cosign(&[
-        "sign",
-        "--yes",
-        "--key",
-        "cosign.key",
-        "--tlog-upload=false",
-        "--use-signing-config=false",
-        "--allow-insecure-registry",
-        &format!("{}/org/app@{digest}", server.localhost()),
-    ]);
-    assert!(signed.status.success(), "{signed:?}");
+    cosign(&at, &["generate-key-pair"]);
+    let by_digest = format!("{}/org/app@{digest}", server.localhost());
+    cosign(&at, &[&["sign"], &BY_COSIGN[..], &[&by_digest]].concat());
 
     let again = at.run(["push", &reference, "--json"]).succeeds().json();
     assert_eq!(again["digest"], json!(digest));

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::elf::Builder;
-use crate::support::release::{self, VERSION, refused};
+use crate::support::release::{self, BY_COSIGN, VERSION, cosign, refused};
 use crate::support::server::{Kind, Server};
 use crate::support::xpost::{Ran, Xpost, xpost};
 use crate::support::{corpus, tools};
@@ -51,22 +51,8 @@ fn a_signature_by_another_tool_and_key_is_not_ours() {
     let (at, server) = (release::unsigned(), Server::start(Kind::Cuelabs));
     let reference = format!("{}/app:v1", server.localhost());
     at.run(["push", &reference]).succeeds();
-    let cosign = |arguments: &[&str]| {
-        let mut cosign = tools::tool("cosign", at.home());
-        tools::output(cosign.current_dir(at.home()).env("COSIGN_PASSWORD", "").args(arguments))
-    };
-    assert!(cosign(&["generate-key-pair"]).status.success());
-    let sign = [
-        "sign",
-        "-r",
-        "--yes",
-        "--key",
-        "cosign.key",
-        "--tlog-upload=false",
-        "--use-signing-config=false",
-    ];
-    let signed = cosign(&[&sign[..], &["--allow-insecure-registry", &reference]].concat());
-    assert!(signed.status.success(), "{signed:?}");
+    cosign(&at, &["generate-key-pair"]);
+    cosign(&at, &[&["sign", "-r"], &BY_COSIGN[..], &[&reference]].concat());
     refused(&at, &["verify", &reference, "--key", "release.pub"], 4, &["not signed with this key"]);
     // Even of that key it is not a release's signature: nothing in it is named as a manifest.
     refused(&at, &["verify", &reference, "--key", "cosign.pub"], 4, &["oci:index"]);

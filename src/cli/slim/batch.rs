@@ -57,8 +57,7 @@ impl Batch {
             if let Some(other) = self.outputs.insert(fs::resolve(output), path.clone()) {
                 let failure =
                     Failure::plain(Exit::Usage, format!("cannot write {} twice", output.display()));
-                let (one, two) = (other, path);
-                let failure = failure.because(format!("{one} and {two} would both go there"));
+                let failure = failure.because(format!("{other} and {path} would both go there"));
                 return Err(match job.place.to {
                     To::Release { .. } => failure.hint("slim them one after the other with --name"),
                     _ => failure,
@@ -72,7 +71,7 @@ impl Batch {
                 Exit::Usage,
                 format!("cannot write {} twice", program.display()),
             )
-            .because(format!("{} and {} have one build-id", other, path))
+            .because(format!("{other} and {path} have one build-id"))
             .hint("give each program its own (--build-id rewrite), or a tree of its own"));
         }
         // The digest costs a pass over the file.
@@ -81,7 +80,7 @@ impl Batch {
         {
             match self.programs.get(&id) {
                 Some((other, theirs)) if *theirs != digest => {
-                    ui.warn(&coherent::twins(&other, &path, &id));
+                    ui.warn(&coherent::twins(other, &path, &id));
                 }
                 Some(_) => {}
                 None => {

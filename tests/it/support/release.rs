@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::corpus;
 use super::xpost::{Ran, Xpost, xpost};
+use super::{corpus, tools};
 
 /// The version that the releases state.
 pub const VERSION: &str = "1.2.0";
@@ -97,4 +97,20 @@ fn laid_out(files: &Files) -> Xpost {
         at.put(name, bytes);
     }
     at
+}
+
+/// How cosign signs with the key that it made, for a registry on this machine and without a log.
+pub const BY_COSIGN: [&str; 6] = [
+    "--yes",
+    "--key",
+    "cosign.key",
+    "--tlog-upload=false",
+    "--use-signing-config=false",
+    "--allow-insecure-registry",
+];
+
+/// Runs real cosign, which must succeed. Its keys have no password.
+pub fn cosign(at: &Xpost, arguments: &[&str]) {
+    let mut cosign = tools::tool("cosign", at.home());
+    tools::stdout(cosign.current_dir(at.home()).env("COSIGN_PASSWORD", "").args(arguments));
 }

@@ -32,6 +32,12 @@ impl Seen {
     fn has(&self, header: &str) -> bool {
         self.headers.contains(&format!("\n{}:", header.to_ascii_lowercase()))
     }
+
+    /// The server, by the name that the client has for it.
+    fn host(&self) -> &str {
+        let mut lines = self.headers.lines();
+        lines.find_map(|line| line.strip_prefix("host: ")).unwrap_or_default()
+    }
 }
 
 impl Server {
@@ -308,11 +314,7 @@ fn credentials_are_shown_once_and_never_again_and_again() {
 #[test]
 fn a_token_is_fetched_once_and_used_until_it_is_refused() {
     let server = Server::start(|_, request| {
-        let at = request
-            .headers
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .unwrap_or_default();
+        let at = request.host();
         let challenge =
             format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\",service=\"s\"\r\n");
         if request.line.starts_with("GET /token?service=s&scope=repository%3Aapp%3Apull%2Cpush ") {
@@ -333,11 +335,7 @@ fn a_token_is_fetched_once_and_used_until_it_is_refused() {
 #[test]
 fn wrong_credentials_at_the_token_server_are_an_authentication_error() {
     let server = Server::start(|_, request| {
-        let at = request
-            .headers
-            .lines()
-            .find_map(|line| line.strip_prefix("host: "))
-            .unwrap_or_default();
+        let at = request.host();
         answer(
             "401 Unauthorized",
             &format!("WWW-Authenticate: Bearer realm=\"http://{at}/token\"\r\n"),
