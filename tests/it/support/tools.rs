@@ -2,8 +2,11 @@
 //! installs them. A missing tool is never skipped.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// The directory that holds `Cargo.toml`.
 pub fn root() -> &'static Path {
@@ -70,10 +73,34 @@ pub fn failure(command: &mut Command) -> String {
     )
 }
 
-/// What a command left, whichever way it ended.
+/// What a command left, whichever way it ended. One that does not end is a failure, and not a run that waits forever.
 pub fn output(command: &mut Command) -> Output {
-    command.stdin(std::process::Stdio::null());
-    command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
+    let limit = Duration::from_secs(30 * 60);
+    within(limit, command)
+        .unwrap_or_else(|| panic!("{command:?} was still running after {limit:?}"))
+}
+
+/// What a command left if it ended in time; else it is killed with all that it started.
+pub fn within(limit: Duration, command: &mut Command) -> Option<Output> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let kill = format!("kill -KILL -- -{}", child.id());
+    let (ended, end) = mpsc::channel::<()>();
+    let guard = std::thread::spawn(move || {
+        let late = end.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
+        if late {
+            Command::new("sh").args(["-c", &kill]).status().unwrap();
+        }
+        late
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    (!guard.join().unwrap()).then_some(output)
 }
 
 /// A command and what came of it, for the message of a failed assertion.
