@@ -12,7 +12,7 @@ use super::sign::annotation;
 use super::store::{self, Reach};
 use super::ui::Ui;
 use crate::oci::manifest::{Manifest, PlatformEntry};
-use crate::oci::pull::Published;
+use crate::oci::published::Published;
 use crate::oci::{self, Access, Graph, Reference};
 
 /// Attach a file to a release: a test report, a scan, a policy report

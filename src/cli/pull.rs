@@ -16,9 +16,8 @@ use crate::fs;
 use crate::inspect;
 use crate::oci::gather::{self, ByBuildId};
 use crate::oci::manifest::PlatformEntry;
-use crate::oci::pull::{
-    Content, Extent, Fetched, Item, Plan, Published, PublishedPlatform, RemoteFile,
-};
+use crate::oci::published::{Content, Published, PublishedPlatform, RemoteFile};
+use crate::oci::pull::{Extent, Fetched, Item, Plan};
 use crate::oci::{self, Access, Connection, Reference, Signatures, Store, Trusted};
 use crate::release::Staged;
 use crate::sign::PublicKey;

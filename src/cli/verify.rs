@@ -15,7 +15,7 @@ use super::ui::{self, Ui};
 use super::{truth, whole};
 use crate::digest::Digest;
 use crate::oci::names::media;
-use crate::oci::pull::{self, RemoteFile};
+use crate::oci::published::{self, RemoteFile};
 use crate::oci::{self, Access, Reference, Store, Trusted, Untrusted};
 use crate::sign::PublicKey;
 
@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let mut platforms = Vec::new();
     for (entry, signatures) in trusted.published.platforms.iter().zip(&trusted.platforms) {
         let digest = entry.descriptor.digest;
-        let binaries = pull::files(store.as_ref(), &entry.descriptor).map_err(explain)?;
+        let binaries = published::files(store.as_ref(), &entry.descriptor).map_err(explain)?;
         if let Some(binary) = binaries.iter().find(|file| !signatures.cover(file)) {
             return Err(Failure::plain(Exit::Unverified, doing()).because(format!(
                 "the signature of {entry} does not cover {} {}",
@@ -189,10 +189,11 @@ impl Around {
         for referrer in oci::store::referrers(store, manifest, None)? {
             let kind = referrer.document.kind();
             let files = match FILES.contains(&kind) {
-                true => pull::files_in(&referrer).unwrap_or_default(),
+                true => published::files_in(&referrer).unwrap_or_default(),
                 false => Vec::new(),
             };
-            let counts = pull::bundle_in(store, &referrer)?.is_some_and(|bundle| signs(&bundle));
+            let counts =
+                published::bundle_in(store, &referrer)?.is_some_and(|bundle| signs(&bundle));
             if files.is_empty() && !counts {
                 around
                     .others

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::layers::Tree;
 use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry};
-use super::pull::Published;
+use super::published::Published;
 use super::store::{self, Store};
 use crate::digest::Digest;
 use crate::inspect::Machine;

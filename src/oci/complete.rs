@@ -7,7 +7,7 @@
 use super::Error;
 use super::graph::{Graph, Missing};
 use super::manifest::{Descriptor, Document, Node, annotation, media};
-use super::pull;
+use super::published;
 use super::reference::Tag;
 use super::store::Store;
 use crate::digest::Digest;
@@ -113,7 +113,7 @@ fn signed_and_gone(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<Missing>,
         if graph.node(&manifest.digest).is_none() {
             continue;
         }
-        let bundles = pull::signatures(store, &manifest.digest)?;
+        let bundles = published::signatures(store, &manifest.digest)?;
         let coverages: Vec<_> =
             bundles.iter().filter_map(|bundle| sign::coverage(bundle).ok()).collect();
         if coverages.is_empty() {

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::Error;
 use super::graph::Graph;
 use super::manifest::{Descriptor, Document, Node, PlatformEntry, annotation, media};
-use super::pull::{self, Content, Item, Place, Plan, PublishedPlatform, RemoteFile, TREE};
+use super::published::{self, Content, PublishedPlatform, RemoteFile};
+use super::pull::{Item, Place, Plan, TREE};
 use super::reference::{Tag, Target};
 use super::store::{self, Referrer, Store};
 use crate::build_id::BuildId;
@@ -61,7 +62,7 @@ impl ByBuildId {
         let tree = directory.join(TREE);
         let mut items = Vec::new();
         for manifest in std::iter::once(&self.debug).chain(&self.binary) {
-            let files = pull::files(store, &manifest.descriptor)?.into_iter();
+            let files = published::files(store, &manifest.descriptor)?.into_iter();
             for file in files.filter(|file| file.build_id.as_ref() == Some(id)) {
                 if file.content == Content::Dwp {
                     items.push(Item { file: file.clone(), place: Place::Named(tree.clone()) });
@@ -105,10 +106,10 @@ pub fn of_platform(
     into: &Path,
     counts: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Plan, Error> {
-    let binaries = pull::files(store, manifest)?;
+    let binaries = published::files(store, manifest)?;
     let mut files = binaries.clone();
     for kind in [media::DEBUG, media::CYCLONEDX, media::SPDX] {
-        files.extend(pull::referred_files(store, &manifest.digest, kind)?);
+        files.extend(published::referred_files(store, &manifest.digest, kind)?);
     }
     // Only what a release directory has beside a binary; whoever may push may hang anything there.
     files.retain(|file| {
@@ -126,7 +127,7 @@ pub fn of_platform(
             ..bundle.clone()
         }));
     }
-    pull::refuse_twins(&manifest.digest, &files)?;
+    published::refuse_twins(&manifest.digest, &files)?;
     let beside = |file: RemoteFile| Item { place: Place::Path(into.join(&file.title)), file };
     Ok(Plan { items: files.into_iter().map(beside).collect() })
 }
@@ -152,7 +153,7 @@ fn bundle(
     counts: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Option<RemoteFile>, Error> {
     for referrer in store::referrers(store, manifest, Some(media::BUNDLE))? {
-        let counted = pull::bundle_in(store, &referrer)?.is_some_and(|bundle| counts(&bundle));
+        let counted = published::bundle_in(store, &referrer)?.is_some_and(|bundle| counts(&bundle));
         if let (true, Some(layer)) = (counted, only_layer(&referrer)) {
             return Ok(Some(RemoteFile {
                 title: INDEX_BUNDLE.to_owned(),

@@ -29,6 +29,7 @@ mod memory;
 #[cfg(feature = "net")]
 mod mirror;
 pub mod names;
+pub mod published;
 pub mod pull;
 mod push;
 pub mod reference;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::manifest::{Annotations, PlatformEntry, annotation, media};
-use super::pull::{Extent, Inspect, Plan, Published, RemoteFile};
+use super::published::{self, Published, RemoteFile};
+use super::pull::{Extent, Inspect, Plan};
 use super::*;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
@@ -454,9 +455,12 @@ fn signatures_are_read_and_broken_ones_passed_over() {
     let artifact = artifact(&home, "1");
     publish(&artifact, &store, &Options::default()).expect("pushed");
     let index = &artifact.index.descriptor.digest;
-    assert_eq!(pull::signatures(&store, index).expect("read"), [b"bundle of the index".to_vec()]);
+    assert_eq!(
+        published::signatures(&store, index).expect("read"),
+        [b"bundle of the index".to_vec()]
+    );
     store.damage(&Digest::of(b"bundle of the index"));
-    assert!(pull::signatures(&store, index).expect("read").is_empty());
+    assert!(published::signatures(&store, index).expect("read").is_empty());
 }
 
 /// A manifest of somebody who means harm.
@@ -483,12 +487,12 @@ fn hostile(store: &MemoryStore, titles: &[&str]) -> Descriptor {
 fn a_name_never_leads_out_of_its_directory() {
     let store = MemoryStore::default();
     for titles in [&["../x"][..], &["/etc/passwd"], &["a\u{1b}[2J"], &["NUL"], &["a", "a"]] {
-        let error = pull::files(&store, &hostile(&store, titles)).expect_err("refused");
+        let error = published::files(&store, &hostile(&store, titles)).expect_err("refused");
         assert!(matches!(error, Error::BadTitle { .. }), "{error}");
         assert_eq!(error.kind(), Kind::Damaged);
         assert!(!error.to_string().contains('\u{1b}'));
     }
-    assert_eq!(pull::files(&store, &hostile(&store, &["a", "b"])).expect("files").len(), 2);
+    assert_eq!(published::files(&store, &hostile(&store, &["a", "b"])).expect("files").len(), 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use super::Error;
 use super::manifest::Node;
 use super::names::annotation;
-use super::pull::{self, Published, PublishedPlatform, RemoteFile};
+use super::published::{self, Published, PublishedPlatform, RemoteFile};
 use super::store::Store;
 use crate::digest::Digest;
 use crate::sign::{self, ManifestName, PublicKey, Reason, Verified};
@@ -151,7 +151,7 @@ fn signature(
 ) -> Result<Signatures, Untrusted> {
     let what = format!("{what} ({digest})");
     let (mut valid, mut reasons) = (Vec::new(), Vec::new());
-    for bundle in pull::signatures(store, &digest)? {
+    for bundle in published::signatures(store, &digest)? {
         let verdict = match name(&bundle) {
             Some(name) => sign::verify(&bundle, key, &name, digest),
             None => Err(Reason::Malformed("it names no platform's manifest".to_owned())),
