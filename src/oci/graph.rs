@@ -6,13 +6,12 @@
 //! size have limits, and a circle is walked once.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 
 use super::Error;
 use super::artifact::{Artifact, Blob, ReferrerNode, Role, Source};
 use super::manifest::{Descriptor, Document, Manifest, Node, annotation, media};
 use super::reference::Tag;
-use super::store::{self, Referrer, Store};
+use super::store::{self, Referrer, Store, Verified};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 
@@ -69,9 +68,10 @@ impl<'a> GraphBlob<'a> {
     ///
     /// # Errors
     /// Those of the file or store that they come from.
-    pub fn open(&self) -> Result<Box<dyn Read + 'a>, Error> {
+    pub fn open(&self) -> Result<Verified<'a>, Error> {
         match self.origin {
-            Origin::Source(source) => source.open(),
+            // A file that changes under our hands is not worth sending to its end.
+            Origin::Source(source) => Ok(Verified::new(source.open()?, &self.descriptor)),
             Origin::Store(store) => store.blob(&self.descriptor),
         }
     }

@@ -197,6 +197,7 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::oci::MemoryStore;
+    use crate::oci::store::Verified;
 
     const AMD64: [u8; 20] = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0";
     const ARM64: [u8; 20] = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xb7\0";
@@ -217,7 +218,7 @@ mod tests {
         let mut tree = Tree::default();
         for bytes in layers {
             let blob = Descriptor::new("", Digest::of(bytes), bytes.len() as u64);
-            store.put_blob(&blob, &|| Ok(Box::new(bytes.as_slice()))).expect("kept");
+            store.put_blob(&blob, &|| Ok(Verified::new(bytes.as_slice(), &blob))).expect("kept");
             tree.add(&store, &blob)?;
         }
         Ok(tree)

@@ -245,20 +245,19 @@ impl Store for Layout {
         let Some((file, size)) = self.files.open(&blob_path(&blob.digest))? else {
             return Ok(false);
         };
-        let whole = || std::io::copy(&mut Verified::new(file, blob), &mut std::io::sink()).is_ok();
-        Ok(size == blob.size && whole())
+        Ok(size == blob.size && Verified::new(file, blob).check().is_ok())
     }
 
-    fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+    fn blob(&self, blob: &Descriptor) -> Result<Verified<'_>, Error> {
         match self.files.open(&blob_path(&blob.digest))? {
-            Some((file, _)) => Ok(Box::new(Verified::new(file, blob))),
+            Some((file, _)) => Ok(Verified::new(file, blob)),
             None => Err(Error::NotFound { what: blob.digest.to_string(), place: self.name() }),
         }
     }
 
     fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
         self.begin()?;
-        self.files.write(&blob_path(&blob.digest), &mut Verified::new(open()?, blob))
+        self.files.write(&blob_path(&blob.digest), &mut open()?)
     }
 
     fn finish(&self) -> Result<(), Error> {
@@ -395,7 +394,7 @@ mod tests {
         let layout = Layout::create(home.path()).expect("may be made");
         let blob = Descriptor::new("", Digest::of(b"abc"), 3);
         for _ in 0..2 {
-            layout.put_blob(&blob, &|| Ok(Box::new(&b"abc"[..]))).expect("put");
+            layout.put_blob(&blob, &|| Ok(Verified::new(&b"abc"[..], &blob))).expect("put");
             assert!(layout.has_blob(&blob).expect("read"));
             let path = home.path().join(blob_path(&blob.digest));
             fs::write(&path, Mode::Data, b"abx").expect("written");

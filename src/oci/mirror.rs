@@ -5,13 +5,12 @@
 //! a version. Lists of what refers to a manifest are joined, because most mirrors carry none of it along.
 
 use std::fmt;
-use std::io::Read;
 use std::str::FromStr;
 
 use super::host::Host;
 use super::manifest::{Descriptor, Node};
 use super::reference::{Location, Reference, Repository, Tag};
-use super::store::{Opener, Store};
+use super::store::{Opener, Store, Verified};
 use super::{Error, Kind};
 use crate::digest::Digest;
 
@@ -120,7 +119,7 @@ impl<M: Store, O: Store> Store for Mirrored<M, O> {
         self.either(|store| store.has_blob(blob), |there| *there)
     }
 
-    fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+    fn blob(&self, blob: &Descriptor) -> Result<Verified<'_>, Error> {
         self.either(|store| store.blob(blob), |_| true)
     }
 
@@ -188,7 +187,7 @@ mod tests {
         let referrer = |store: &MemoryStore, text: &str| {
             let empty = Descriptor::empty();
             let bytes = crate::oci::manifest::EMPTY_BYTES;
-            store.put_blob(&empty, &|| Ok(Box::new(bytes))).expect("put");
+            store.put_blob(&empty, &|| Ok(Verified::new(bytes, &empty))).expect("put");
             let mut manifest = Manifest::new(media::BUNDLE, Vec::new());
             manifest.subject = Some(subject.descriptor.plain());
             manifest.annotations.insert("x".to_owned(), text.to_owned());

@@ -14,7 +14,7 @@ use super::{Error, Target};
 use crate::digest::{Digest, Hashing};
 
 /// Opens the bytes of a blob from their beginning; called again where an upload has to be begun anew.
-pub type Opener<'a> = dyn Fn() -> Result<Box<dyn Read + 'a>, Error> + 'a;
+pub type Opener<'a> = dyn Fn() -> Result<Verified<'a>, Error> + 'a;
 
 /// What it took to have something in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,10 +67,10 @@ pub trait Store: Sync {
     /// Whether the blob is there, with the size that it has to have.
     fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error>;
 
-    /// The bytes of a blob; reading them to the end fails where digest or size are not the promised ones.
-    fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error>;
+    /// The bytes of a blob.
+    fn blob(&self, blob: &Descriptor) -> Result<Verified<'_>, Error>;
 
-    /// Keeps a blob, streamed from `open`.
+    /// Keeps a blob, streamed from `open`. Once this has succeeded the store has said that these bytes are there.
     fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error>;
 
     /// The repository that this is, of a registry that has several.
@@ -159,18 +159,8 @@ pub fn fetch(
     passed: &dyn Fn(u64),
 ) -> Result<(), Error> {
     let step = || format!("fetch {} from {}", blob.digest, store.name());
-    let mut reader = Counting { inner: store.blob(blob)?, count: 0, passed };
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Error::of_stream(error, step)),
-        };
-        let bytes = buffer.get(..count).unwrap_or_default();
-        out.write_all(bytes).map_err(|source| Error::Stream { step: step(), source })?;
-    }
+    let copied = io::copy(&mut store.blob(blob)?.telling(passed), out);
+    copied.map(|_| ()).map_err(|error| Error::of_stream(error, step))
 }
 
 /// A referrer that was looked into.
@@ -254,20 +244,37 @@ pub(super) fn checked(media_type: &str, bytes: Vec<u8>, digest: &Digest) -> Resu
     Ok(node)
 }
 
-/// A reader that ends well only if digest and size are the promised ones.
-pub struct Verified<R> {
-    hashing: Option<Hashing<R>>,
-    left: u64,
+/// The bytes of a blob on their way: reading them ends well only if digest and size are the promised ones. Stores give
+/// and take nothing else, so bytes are checked once on each way, and on no way never.
+pub struct Verified<'a> {
+    hashing: Option<Hashing<Box<dyn Read + 'a>>>,
     expected: Descriptor,
+    count: u64,
+    passed: &'a dyn Fn(u64),
 }
 
-impl<R: Read> Verified<R> {
+impl<'a> Verified<'a> {
     /// Checks what is read from `inner` against a descriptor.
-    pub fn new(inner: R, expected: &Descriptor) -> Self {
-        Self { hashing: Some(Hashing::new(inner)), left: expected.size, expected: expected.plain() }
+    pub fn new(inner: impl Read + 'a, expected: &Descriptor) -> Self {
+        let hashing = Some(Hashing::new(Box::new(inner) as Box<dyn Read>));
+        Self { hashing, expected: expected.plain(), count: 0, passed: &|_| {} }
     }
 
-    fn judge(&mut self, found: u64, digest: Digest) -> Result<(), Error> {
+    /// Tells after each piece how many bytes have passed.
+    #[must_use]
+    pub fn telling(self, passed: &'a dyn Fn(u64)) -> Self {
+        Self { passed, ..self }
+    }
+
+    /// Reads to the end and keeps nothing.
+    ///
+    /// # Errors
+    /// What reading says: other bytes than promised as well.
+    pub fn check(mut self) -> io::Result<()> {
+        io::copy(&mut self, &mut io::sink()).map(|_| ())
+    }
+
+    fn judge(&self, found: u64, digest: Digest) -> Result<(), Error> {
         let (what, expected) = ("the blob".to_owned(), self.expected.digest);
         if found != self.expected.size {
             let what = format!("{what} {expected}");
@@ -280,16 +287,16 @@ impl<R: Read> Verified<R> {
     }
 }
 
-impl<R: Read> Read for Verified<R> {
+impl Read for Verified<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(hashing) = &mut self.hashing else { return Ok(0) };
         if buffer.is_empty() {
             return Ok(0);
         }
         let count = hashing.read(buffer)?;
-        let over = count as u64 > self.left;
-        self.left = self.left.saturating_sub(count as u64);
-        if count > 0 && !over {
+        self.count += count as u64;
+        if count > 0 && self.count <= self.expected.size {
+            (self.passed)(self.count);
             return Ok(count);
         }
         if let Some(hashing) = self.hashing.take() {
@@ -297,22 +304,6 @@ impl<R: Read> Read for Verified<R> {
             self.judge(found, digest).map_err(io::Error::other)?;
         }
         Ok(0)
-    }
-}
-
-/// Tells how much has been read.
-pub(super) struct Counting<'a, R> {
-    pub(super) inner: R,
-    pub(super) count: u64,
-    pub(super) passed: &'a dyn Fn(u64),
-}
-
-impl<R: Read> Read for Counting<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.count += count as u64;
-        (self.passed)(self.count);
-        Ok(count)
     }
 }
 
@@ -369,7 +360,7 @@ mod tests {
             fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
                 self.0.has_blob(blob)
             }
-            fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+            fn blob(&self, blob: &Descriptor) -> Result<Verified<'_>, Error> {
                 self.0.blob(blob)
             }
             fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
@@ -395,7 +386,8 @@ mod tests {
 
         let store = MemoryStore::default();
         let empty = super::super::manifest::EMPTY_BYTES;
-        store.put_blob(&Descriptor::empty(), &|| Ok(Box::new(empty))).expect("kept");
+        let blob = Descriptor::empty();
+        store.put_blob(&blob, &|| Ok(Verified::new(empty, &blob))).expect("kept");
         store.put_manifest(&ours).expect("kept");
         store.put_manifest(&foreign).expect("kept");
         let liar = Liar(store, vec![gone, foreign.descriptor, typed_empty.clone(), typed_empty]);

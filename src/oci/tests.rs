@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::manifest::{Annotations, PlatformEntry, annotation, media};
 use super::published::{self, Published, RemoteFile};
 use super::pull::{Extent, Inspect, Plan};
+use super::store::Verified;
 use super::*;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
@@ -467,7 +468,7 @@ fn signatures_are_read_and_broken_ones_passed_over() {
 fn hostile(store: &MemoryStore, titles: &[&str]) -> Descriptor {
     let put = |bytes: &'static [u8]| {
         let blob = Descriptor::new(media::BINARY_ELF, Digest::of(bytes), bytes.len() as u64);
-        store.put_blob(&blob, &|| Ok(Box::new(bytes))).expect("kept");
+        store.put_blob(&blob, &|| Ok(Verified::new(bytes, &blob))).expect("kept");
         blob
     };
     put(b"{}");

@@ -172,12 +172,13 @@ fn signature(
 mod tests {
     use super::*;
     use crate::oci::manifest::{Descriptor, EMPTY_BYTES, Index, Manifest, media};
+    use crate::oci::store::Verified;
     use crate::oci::{MemoryStore, Store};
     use crate::sign::{Signer, SigningKey, Statement};
 
     fn keep(store: &MemoryStore, media_type: &str, bytes: &[u8]) -> Descriptor {
         let blob = Descriptor::new(media_type, Digest::of(bytes), bytes.len() as u64);
-        store.put_blob(&blob, &|| Ok(Box::new(bytes))).expect("kept");
+        store.put_blob(&blob, &|| Ok(Verified::new(bytes, &blob))).expect("kept");
         blob
     }
 

@@ -2,13 +2,12 @@
 
 use std::io::{self, Read};
 
-use super::{Descriptor, Error, Method, Registry, Request, Response, Store};
+use super::{Descriptor, Error, Method, Registry, Request, Response, Store, Verified};
 use crate::http::Attempts;
 use crate::http::header::{self, HeaderValue};
-use crate::oci::store::Verified;
 
 impl Registry {
-    pub(super) fn download(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+    pub(super) fn download(&self, blob: &Descriptor) -> Result<Verified<'_>, Error> {
         let download = Download {
             registry: self,
             blob: blob.plain(),
@@ -16,7 +15,7 @@ impl Registry {
             passed: 0,
             attempts: self.session.http.attempts(),
         };
-        Ok(Box::new(Verified::new(download, blob)))
+        Ok(Verified::new(download, blob))
     }
 
     /// The blob, from `offset` on where the registry can do that.

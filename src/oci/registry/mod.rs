@@ -4,14 +4,12 @@
 //! sizes and media types; nothing is larger than its limit. What a registry lacks (the referrers API, ranges,
 //! ETags) is worked around here, so that nobody above can tell one registry from another.
 
-use std::io::Read;
-
 use super::Error;
 use super::credentials::{Credentials, Login};
 use super::host::Host;
 use super::manifest::{Descriptor, MAX_MANIFEST, Node, media};
 use super::reference::{Repository, Tag};
-use super::store::{Access, Opener, State, Store, checked};
+use super::store::{Access, Opener, State, Store, Verified, checked};
 use crate::digest::Digest;
 use crate::http::header::{self, HeaderName, HeaderValue};
 use crate::http::{self, Method, Request, Response, Url};
@@ -109,7 +107,7 @@ impl Registry {
         if media_type == "text/html" {
             return Err(web_page(&response));
         }
-        let stated = response.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
+        let stated = stated_digest(&response);
         let etag = response.headers().get(header::ETAG).cloned();
         let bytes = response
             .read_small(MAX_MANIFEST)
@@ -132,20 +130,27 @@ impl Registry {
         }
         request.body = &node.bytes;
         let response = self.session.expect_success(self.session.send(request, &step)?, &step)?;
-        self.expect_digest(&response, &node.descriptor.digest)
+        self.expect_digest(&response, &node.descriptor.digest).map(|_| ())
     }
 
-    /// Where the registry says which digest it computed, it has to be ours.
-    fn expect_digest(&self, response: &Response<'_>, expected: &Digest) -> Result<(), Error> {
-        let stated =
-            response.header(CONTENT_DIGEST).and_then(|digest| digest.parse::<Digest>().ok());
-        match stated {
+    /// Where the registry says which digest it computed, it has to be ours. Gives whether it said so.
+    fn expect_digest(&self, response: &Response<'_>, expected: &Digest) -> Result<bool, Error> {
+        match stated_digest(response) {
             Some(found) if found != *expected => {
                 let what = format!("what {} stored", self.repository);
                 Err(Error::WrongDigest { what, expected: *expected, found })
             }
-            _ => Ok(()),
+            stated => Ok(stated.is_some()),
         }
+    }
+
+    /// The registry says that it has a blob: with its digest in the answer to the last request, or when it is asked.
+    fn expect_blob(&self, response: &Response<'_>, blob: &Descriptor) -> Result<(), Error> {
+        if self.expect_digest(response, &blob.digest)? || self.has_blob(blob)? {
+            return Ok(());
+        }
+        let what = format!("blob {}, which was just sent", blob.digest);
+        Err(Error::NotFound { what, place: self.name() })
     }
 
     /// Whether something is there, with the size it should have where the registry states one.
@@ -168,6 +173,11 @@ impl Registry {
             response.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         Ok(stated.is_none_or(|stated| stated == size))
     }
+}
+
+/// The digest of what an answer is about, where it says one of our kind.
+fn stated_digest(response: &Response<'_>) -> Option<Digest> {
+    response.header(CONTENT_DIGEST)?.parse().ok()
 }
 
 /// What networks with a login page, and hosts that are something else, answer.
@@ -205,7 +215,7 @@ impl Store for Registry {
         self.head(self.blob_url(&blob.digest)?, blob.size)
     }
 
-    fn blob(&self, blob: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+    fn blob(&self, blob: &Descriptor) -> Result<Verified<'_>, Error> {
         self.download(blob)
     }
 

@@ -12,7 +12,6 @@ use super::{
 };
 use crate::http::Attempts;
 use crate::http::header::{self, HeaderName, HeaderValue};
-use crate::oci::store::Verified;
 
 /// The largest ranged request that ghcr.io takes.
 const CHUNK: u64 = 4 << 20;
@@ -71,7 +70,7 @@ impl Registry {
             .append_pair("from", from);
         match self.session.send(Request::new(Method::POST, asked.clone()), &step) {
             Ok(response) if response.status() == 201 => {
-                self.expect_digest(&response, &blob.digest).map(|()| None)
+                self.expect_blob(&response, blob).map(|()| None)
             }
             // "Go on": the usual answer of registries that do not mount.
             Ok(response) if response.status() == 202 => self.place(&asked, &response).map(Some),
@@ -206,15 +205,14 @@ impl<'a> Upload<'a, '_> {
     }
 
     fn send_whole(&mut self, place: &Place) -> Result<(), Error> {
-        // Checked on the way out as well: a file that changes under our hands is not worth sending to its end.
-        let mut source = Verified::new((self.open)()?, self.blob);
+        let mut source = (self.open)()?;
         let request = Request::new(Method::PUT, self.finished(place));
         let response = self.send(request, &mut source, self.blob.size)?;
-        self.registry.expect_digest(&response, &self.blob.digest)
+        self.registry.expect_blob(&response, self.blob)
     }
 
     fn send_chunks(&mut self, place: &mut Place) -> Result<(), Error> {
-        let mut source = Verified::new((self.open)()?, self.blob);
+        let mut source = (self.open)()?;
         let passed = io::copy(&mut (&mut source).take(self.offset), &mut io::sink());
         passed.map_err(|error| Error::of_stream(error, || self.step()))?;
         while self.offset < self.blob.size {
@@ -247,7 +245,7 @@ impl<'a> Upload<'a, '_> {
         let request = Request::new(Method::PUT, self.finished(place));
         let response = session.send(request, &|| self.step())?;
         let response = session.expect_success(response, &|| self.step())?;
-        self.registry.expect_digest(&response, &self.blob.digest)
+        self.registry.expect_blob(&response, self.blob)
     }
 
     /// The URL that ends the upload.

@@ -4,10 +4,15 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::http::Url;
-use crate::oci::store::State;
+use crate::oci::store::{State, Verified};
 
 fn send(registry: &Registry, bytes: &[u8]) -> Result<(), Error> {
-    registry.put_blob(&blob(bytes), &|| Ok(Box::new(bytes)))
+    registry.put_blob(&blob(bytes), &|| Ok(Verified::new(bytes, &blob(bytes))))
+}
+
+/// The answer of a registry that has taken these bytes.
+fn created(bytes: &[u8]) -> Vec<u8> {
+    answer("201 Created", &format!("Docker-Content-Digest: {}\r\n", Digest::of(bytes)), b"")
 }
 
 /// The verb and the path of each request, and what it says of a range.
@@ -29,7 +34,7 @@ fn an_upload_is_one_put_of_known_length_and_begins_anew_after_a_failure() {
         // Asked how much has arrived, it does not know.
         3 | 4 => answer("404 Not Found", "", b""),
         5 => answer("202 Accepted", &format!("Location: /up2{}\r\n", "/x"), b""),
-        _ => answer("201 Created", "", &request.body[..0]),
+        _ => created(&request.body),
     });
     send(&server.registry(), b"0123456789").expect("sent");
     let puts: Vec<Seen> =
@@ -44,7 +49,7 @@ fn an_upload_is_one_put_of_known_length_and_begins_anew_after_a_failure() {
 
 #[test]
 fn an_upload_elsewhere_does_not_take_the_credentials_along() {
-    let other = Server::start(|_, _| answer("201 Created", "", b""));
+    let other = Server::start(|_, request| created(&request.body));
     let location = format!("Location: http://{}/up\r\n", other.address);
     let server = Server::start(move |_, request| {
         if request.has("authorization") {
@@ -61,11 +66,12 @@ fn an_upload_elsewhere_does_not_take_the_credentials_along() {
 fn a_file_that_changes_while_it_is_sent_is_not_published() {
     let server = Server::start(|_, request| match request.line.starts_with("POST") {
         true => answer("202 Accepted", "Location: /up\r\n", b""),
-        false => answer("201 Created", "", b""),
+        false => created(b"0123456789"),
     });
     for other in ["0123", "9876543210", "0123456789a"] {
-        let error =
-            server.registry().put_blob(&blob(b"0123456789"), &|| Ok(Box::new(other.as_bytes())));
+        let promised = blob(b"0123456789");
+        let open = || Ok(Verified::new(other.as_bytes(), &promised));
+        let error = server.registry().put_blob(&promised, &open);
         assert_eq!(error.expect_err(other).kind(), Kind::Damaged, "{other}");
     }
 }
@@ -96,7 +102,7 @@ fn a_token_that_runs_out_in_the_middle_of_an_upload_is_replaced() {
             *tokens += i32::from(*tokens == 1);
             answer("202 Accepted", "Location: /up\r\n", b"")
         } else {
-            answer("201 Created", "", b"")
+            created(b"0123456789")
         }
     });
     send(&server.registry_as(user()), b"0123456789").expect("sent");
@@ -115,7 +121,7 @@ fn an_upload_that_breaks_goes_on_where_the_registry_says() {
         2 => Vec::new(),
         3 => answer("204 No Content", "Location: /up2\r\nRange: 0-3\r\n", b""),
         4 => answer("202 Accepted", "Location: up3\r\nRange: 0-9\r\n", b""),
-        _ => answer("201 Created", "", b""),
+        _ => created(b"0123456789"),
     });
     send(&server.registry(), b"0123456789").expect("sent");
     assert_eq!(
@@ -147,13 +153,28 @@ fn an_upload_whose_answer_was_lost_is_not_sent_again() {
 }
 
 #[test]
+fn a_registry_that_does_not_say_what_it_took_is_asked_for_it() {
+    let answering = |there: bool| {
+        Server::start(move |_, request| match request.line.split(' ').next() {
+            Some("POST") => answer("202 Accepted", "Location: /up\r\n", b""),
+            Some("PUT") => answer("201 Created", "Docker-Content-Digest: sha512:00\r\n", b""),
+            _ if there => answer("200 OK", "", b"0123456789"),
+            _ => answer("404 Not Found", "", b""),
+        })
+    };
+    send(&answering(true).registry(), b"0123456789").expect("sent");
+    let error = send(&answering(false).registry(), b"0123456789").expect_err("it lost them");
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+}
+
+#[test]
 fn a_registry_that_lost_what_it_had_gets_it_again() {
     let server = Server::start(|count, _| match count {
         1 | 5 => answer("202 Accepted", "Location: /up\r\n", b""),
         2 => Vec::new(),
         3 => answer("204 No Content", "Range: 0-3\r\n", b""),
         4 => answer("404 Not Found", "", br#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#),
-        _ => answer("201 Created", "", b""),
+        _ => created(b"0123456789"),
     });
     send(&server.registry(), b"0123456789").expect("sent");
     assert_eq!(steps(&server)[3..], ["PATCH /up 4-9", "POST /v2/app/blobs/uploads/", "PUT /up"]);
@@ -162,13 +183,14 @@ fn a_registry_that_lost_what_it_had_gets_it_again() {
 #[test]
 fn a_registry_that_refuses_a_large_body_gets_chunks_of_the_length_it_asks_for() {
     let bytes: Vec<u8> = (0..11_u32 << 20).map(|count| count as u8).collect();
-    let server = Server::start(|count, request| match request.line.split(' ').next() {
+    let digest = format!("Docker-Content-Digest: {}\r\n", Digest::of(&bytes));
+    let server = Server::start(move |count, request| match request.line.split(' ').next() {
         Some("POST") => {
             let least = format!("OCI-Chunk-Min-Length: {}\r\n", 5 << 20);
             answer("202 Accepted", &format!("Location: /up\r\n{least}"), b"")
         }
         Some("PUT") if !request.body.is_empty() => answer("413 Too Large", "", b""),
-        Some("PUT") => answer("201 Created", "", b""),
+        Some("PUT") => answer("201 Created", &digest, b""),
         // It takes less of the second chunk than it gets.
         _ if count == 5 => answer("202 Accepted", "Range: 0-6291455\r\n", b""),
         _ => answer("202 Accepted", "", b""),
@@ -200,12 +222,14 @@ fn a_registry_that_never_takes_what_it_is_sent_is_left() {
 fn mount(server: &Server) -> Result<State, Error> {
     let from = server.registry_of("other", user());
     let bytes: &[u8] = b"0123456789";
-    server.registry_as(user()).take_blob(&blob(bytes), &from, &|| Ok(Box::new(bytes)))
+    server
+        .registry_as(user())
+        .take_blob(&blob(bytes), &from, &|| Ok(Verified::new(bytes, &blob(bytes))))
 }
 
 #[test]
 fn a_blob_of_another_repository_is_taken_over_or_sent() {
-    let server = Server::start(|_, _| answer("201 Created", "", b""));
+    let server = Server::start(|_, _| created(b"0123456789"));
     assert_eq!(mount(&server).expect("mounted"), State::Mounted);
     assert!(server.seen()[0].line.contains("mount=sha256"), "{:?}", server.seen());
     assert!(server.seen()[0].line.contains("&from=other "), "{:?}", server.seen());
@@ -213,7 +237,7 @@ fn a_blob_of_another_repository_is_taken_over_or_sent() {
     // 202 says: go on here.
     let server = Server::start(|count, _| match count {
         1 => answer("202 Accepted", "Location: /up\r\n", b""),
-        _ => answer("201 Created", "", b""),
+        _ => created(b"0123456789"),
     });
     assert_eq!(mount(&server).expect("sent"), State::Uploaded);
     assert_eq!(steps(&server), ["POST /v2/app/blobs/uploads/", "PUT /up"]);
@@ -222,7 +246,7 @@ fn a_blob_of_another_repository_is_taken_over_or_sent() {
     let server = Server::start(|_, request| match request.line.split(' ').next() {
         Some("POST") if request.line.contains("mount=") => answer("403 Forbidden", "", b""),
         Some("POST") => answer("202 Accepted", "Location: /up\r\n", b""),
-        _ => answer("201 Created", "", b""),
+        _ => created(b"0123456789"),
     });
     assert_eq!(mount(&server).expect("sent"), State::Uploaded);
 }
@@ -235,7 +259,7 @@ fn a_token_for_a_mount_is_for_both_repositories() {
             let token = if request.line.contains(both) { "both" } else { "one" };
             answer("200 OK", "", format!(r#"{{"token":"{token}"}}"#).as_bytes())
         } else if request.headers.contains("authorization: Bearer both") {
-            answer("201 Created", "", b"")
+            created(b"0123456789")
         } else {
             let realm = format!("http://{}/token", host_of(request));
             answer(
