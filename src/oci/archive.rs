@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Error;
+use super::at_once;
 use super::layout::{Contents, Files, INDEX, MARKER, blob_path};
 use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Lock, Mode};
@@ -137,7 +138,7 @@ impl Files for Archive {
 
     fn write(&self, name: &str, from: &mut dyn Read) -> Result<(), Error> {
         let mut file = AtomicFile::create(&self.path, Mode::Data)?;
-        io::copy(from, &mut file).map_err(|error| {
+        at_once::copy(from, &mut file).map_err(|error| {
             Error::of_stream(error, || format!("write {}", self.path.display()))
         })?;
         // Closed: a release has more blobs than a process may have open files.
@@ -170,7 +171,7 @@ impl Files for Archive {
                 (None, None) => continue,
             };
             out.write_all(&tar::header(name, &Kind::File, 0o644, size)).map_err(failed)?;
-            io::copy(&mut part, &mut out).map_err(failed)?;
+            at_once::copy(&mut part, &mut out).map_err(failed)?;
             out.write_all(&tar::padding(size)).map_err(failed)?;
         }
         out.write_all(&tar::END).map_err(failed)?;

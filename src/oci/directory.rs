@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::at_once;
 use super::layout::{Contents, Files, MARKER};
 use crate::fs::{self, AtomicFile, Lock, Mode};
 
@@ -64,7 +65,7 @@ impl Files for Directory {
     fn write(&self, name: &str, from: &mut dyn Read) -> Result<(), Error> {
         let path = self.path.join(name);
         let mut file = AtomicFile::create(&path, Mode::Data)?;
-        std::io::copy(from, &mut file)
+        at_once::copy(from, &mut file)
             .map_err(|error| Error::of_stream(error, || format!("write {}", path.display())))?;
         Ok(file.commit()?)
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::manifest::{Descriptor, Document, MAX_MANIFEST, Node};
 use super::reference::{Repository, Tag};
-use super::{Error, Target};
+use super::{Error, Target, at_once};
 use crate::digest::{Digest, Hashing};
 
 /// Opens the bytes of a blob from their beginning; called again where an upload has to be begun anew.
@@ -155,12 +155,12 @@ pub fn small_blob(store: &dyn Store, blob: &Descriptor, limit: u64) -> Result<Ve
 pub fn fetch(
     store: &dyn Store,
     blob: &Descriptor,
-    out: &mut dyn Write,
+    out: &mut (dyn Write + Send),
     passed: &dyn Fn(u64),
 ) -> Result<(), Error> {
     let step = || format!("fetch {} from {}", blob.digest, store.name());
-    let copied = io::copy(&mut store.blob(blob)?.telling(passed), out);
-    copied.map(|_| ()).map_err(|error| Error::of_stream(error, step))
+    let copied = at_once::copy(&mut store.blob(blob)?.telling(passed), out);
+    copied.map_err(|error| Error::of_stream(error, step))
 }
 
 /// A referrer that was looked into.
