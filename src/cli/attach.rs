@@ -9,7 +9,7 @@ use super::files::{self, PlainFile};
 use super::published::{self, Beside, Publishing};
 use super::pull;
 use super::sign::annotation;
-use super::store::{self, Reach};
+use super::store::{self, Named, Reach};
 use super::ui::Ui;
 use crate::oci::manifest::{Manifest, PlatformEntry};
 use crate::oci::published::Published;
@@ -50,8 +50,8 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let explain =
         |error: oci::Error| store::failure(format!("cannot attach to {}", args.reference), &error);
     let (layers, blobs) = files::layers(&args.files, &args.artifact_type)?;
-    let target = store::open(&args.reference, Access::Write, &args.reach)?;
-    let root = oci::resolve(target.as_ref(), &args.reference.target).map_err(explain)?;
+    let Named { store: target, root } =
+        Named::find(&args.reference, Access::Write, &args.reach, "attach to")?;
     let subject = match &args.platform {
         None => root.descriptor.plain(),
         Some(wanted) => {

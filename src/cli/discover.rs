@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
-use super::store::{self, Reach};
+use super::store::{self, Named, Reach};
 use super::ui::{self, Ui};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
@@ -71,10 +71,9 @@ struct File {
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let doing = || format!("cannot discover {}", args.reference);
     let explain = |error: oci::Error| store::failure(doing(), &error);
-    let from = store::open(&args.reference, Access::Read, &args.reach)?;
-    let root = oci::resolve(from.as_ref(), &args.reference.target).map_err(explain)?;
-    let (descriptor, digest) = (root.descriptor.plain(), root.descriptor.digest);
-    let graph = Graph::read(from.as_ref(), root).map_err(explain)?;
+    let named = Named::find(&args.reference, Access::Read, &args.reach, "discover")?;
+    let (reference, descriptor) = (named.by_digest(), named.root.descriptor.plain());
+    let graph = Graph::read(named.store.as_ref(), named.root).map_err(explain)?;
     let tree = branch(&graph, &descriptor, 0).and_then(|tree| prune(tree, args));
     let Some(tree) = tree else {
         return Err(Failure::plain(Exit::NotFound, doing())
@@ -84,11 +83,10 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     for missing in &graph.missing {
         ui.warn(&format!("{} ({}) is not there", missing.what, missing.digest));
     }
-    let reference = format!("{}@{digest}", from.name());
     let mut text = format!("{}  {}\n", ui::safe(&reference), ui::safe(&tree.kind));
     draw(&mut text, &tree, "");
     let value = json!({
-        "reference": reference, "digest": digest, "tree": tree, "missing": graph.missing,
+        "reference": reference, "digest": descriptor.digest, "tree": tree, "missing": graph.missing,
     });
     ui.result("discover", value, &text)
 }

@@ -15,7 +15,7 @@ use crate::http;
 use crate::oci::credentials::{Credentials, Login, Source};
 use crate::oci::store::Access;
 use crate::oci::{
-    self, Connection, Error, Event, Kind, Location, Mirror, Plain, Reference, State, Store,
+    self, Connection, Error, Event, Kind, Location, Mirror, Node, Plain, Reference, State, Store,
 };
 
 /// How to reach a registry.
@@ -114,6 +114,33 @@ pub(super) fn open_with(
 ) -> Result<Box<dyn Store>, Failure> {
     oci::open(&reference.location, access, connection)
         .map_err(|error| failure(format!("cannot open {reference}"), &error))
+}
+
+/// A reference, looked up: from here everything goes by digest.
+pub(super) struct Named {
+    pub(super) store: Box<dyn Store>,
+    /// The manifest that the reference names.
+    pub(super) root: Node,
+}
+
+impl Named {
+    /// Opens the store and looks the reference up; `verb` says what for, as in `cannot VERB REF`.
+    pub(super) fn find(
+        reference: &Reference,
+        access: Access,
+        reach: &Reach,
+        verb: &str,
+    ) -> Result<Self, Failure> {
+        let store = open(reference, access, reach)?;
+        let root = oci::resolve(store.as_ref(), &reference.target);
+        let root = root.map_err(|error| failure(format!("cannot {verb} {reference}"), &error))?;
+        Ok(Self { store, root })
+    }
+
+    /// The reference that always names the same: `ghcr.io/org/app@sha256:…`.
+    pub(super) fn by_digest(&self) -> String {
+        format!("{}@{}", self.store.name(), self.root.descriptor.digest)
+    }
 }
 
 /// A failure of a store, with its exit code and what to do.

@@ -5,17 +5,15 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
-use super::store::{self, Reach};
+use super::store::{self, Named, Reach};
 use super::ui::{self, Ui};
 use crate::oci::{self, Access, Reference};
 
 pub(super) fn run(reference: &Reference, reach: &Reach, ui: Ui) -> Result<(), Failure> {
     let explain = |error: oci::Error| store::failure(format!("cannot verify {reference}"), &error);
-    let store = store::open(reference, Access::Read, reach)?;
-    let root = oci::resolve(store.as_ref(), &reference.target).map_err(explain)?;
-    let digest = root.descriptor.digest;
-    let found = oci::completeness(store.as_ref(), root).map_err(explain)?;
-    let by_digest = format!("{}@{digest}", store.name());
+    let named = Named::find(reference, Access::Read, reach, "verify")?;
+    let (by_digest, digest) = (named.by_digest(), named.root.descriptor.digest);
+    let found = oci::completeness(named.store.as_ref(), named.root).map_err(explain)?;
     let value = json!({
         "reference": by_digest, "digest": digest, "complete": found.is_complete(),
         "manifests": found.manifests, "blobs": found.blobs,
