@@ -1,6 +1,7 @@
 //! `action.yml` in real workflows: act runs them on this machine, with registries on 127.0.0.1.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -438,12 +439,24 @@ fn bare_path(project: &Project) -> String {
     let directory = project.home.path().join("bin");
     if !directory.exists() {
         std::fs::create_dir(&directory).unwrap();
-        for name in ["awk", "bash", "dirname", "mktemp", "rm", "sed"]
+        for name in ["awk", "dirname", "mktemp", "rm", "sed"]
             .into_iter()
             .chain(["cat", "chmod", "cp", "find", "ls", "mkdir"])
         {
             std::os::unix::fs::symlink(tools::path(name), directory.join(name)).unwrap();
         }
+        patient_bash(&directory.join("bash"));
     }
     directory.to_str().unwrap().to_owned()
+}
+
+/// A bash that waits before it fails. act reads the output of a step through a terminal, and closes that as soon as the
+/// step has failed, without having read all of it (act 0.2.89, `HostEnvironment.exec`): under load the last line, which says
+/// why, would be lost.
+fn patient_bash(path: &Path) {
+    let [bash, sleep] = ["bash", "sleep"].map(|name| tools::path(name).display().to_string());
+    let script =
+        format!("#!{bash}\n'{bash}' \"$@\" || {{ status=$?; '{sleep}' 1; exit $status; }}\n");
+    std::fs::write(path, script).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
