@@ -5,6 +5,7 @@
 mod attach;
 mod coherent;
 mod copy;
+mod delete;
 mod discover;
 mod environment;
 mod failure;
@@ -84,6 +85,7 @@ enum Command {
     Copy(copy::Args),
     Attach(attach::Args),
     Discover(discover::Args),
+    Delete(delete::Args),
     Login(login::Login),
     Logout(login::Logout),
     Completions(shell::Completions),
@@ -142,6 +144,7 @@ impl Command {
             Self::Copy(args) => ("copy", copy::run(&args, ui)),
             Self::Attach(args) => ("attach", attach::run(&args, ui)),
             Self::Discover(args) => ("discover", discover::run(&args, ui)),
+            Self::Delete(args) => ("delete", delete::run(&args, ui)),
             Self::Login(args) => ("login", login::login(&args, ui)),
             Self::Logout(args) => ("logout", login::logout(&args, ui)),
             Self::Completions(args) => ("completions", shell::completions(&args, ui)),

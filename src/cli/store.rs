@@ -161,6 +161,13 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
         }
         (Error::NoPlatform { .. }, _) => failure.hint("choose one with --platform"),
         (Error::OtherContents { .. }, _) => failure.hint("name one that is empty or new"),
+        (Error::NoDeletion { what: "tags", .. }, _) => failure.hint(
+            "here a tag goes only with what it names: name that by its digest, and it goes under all its tags",
+        ),
+        (Error::NoDeletion { .. }, _) => failure.hint(
+            "where it is your registry, allow it (distribution: REGISTRY_STORAGE_DELETE_ENABLED=true); others have a page \
+             or an API of their own for it",
+        ),
         (Error::NoTag { .. }, _) => failure.hint("add a tag (:v1) or a digest (@sha256:…)"),
         (_, Exit::Authentication) => failure
             .hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),

@@ -25,8 +25,8 @@ pub(super) struct Archive {
     path: PathBuf,
     /// What is in the file, as it was opened.
     there: BTreeMap<String, Place>,
-    /// What will be in it.
-    written: Mutex<BTreeMap<String, AtomicFile>>,
+    /// What will be in it, or not be in it any more.
+    written: Mutex<BTreeMap<String, Option<AtomicFile>>>,
 }
 
 /// Where in the archive the contents of a file lie.
@@ -37,7 +37,7 @@ struct Place {
 }
 
 impl Archive {
-    fn written(&self) -> MutexGuard<'_, BTreeMap<String, AtomicFile>> {
+    fn written(&self) -> MutexGuard<'_, BTreeMap<String, Option<AtomicFile>>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,9 +128,13 @@ impl Files for Archive {
     }
 
     fn open(&self, name: &str) -> Result<Option<Contents<'_>>, Error> {
-        if let Some(file) = self.written().get(name) {
-            let (file, size) = fs::open(file.temporary())?;
-            return Ok(Some((Box::new(file), size)));
+        match self.written().get(name) {
+            None => {}
+            Some(None) => return Ok(None),
+            Some(Some(file)) => {
+                let (file, size) = fs::open(file.temporary())?;
+                return Ok(Some((Box::new(file), size)));
+            }
         }
         let Some(place) = self.there.get(name) else { return Ok(None) };
         Ok(Some((Box::new(self.part(*place)?), place.size)))
@@ -143,7 +147,12 @@ impl Files for Archive {
         })?;
         // Closed: a release has more blobs than a process may have open files.
         file.finish()?;
-        self.written().insert(name.to_owned(), file);
+        self.written().insert(name.to_owned(), Some(file));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Error> {
+        self.written().insert(name.to_owned(), None);
         Ok(())
     }
 
@@ -163,7 +172,8 @@ impl Files for Archive {
         let names: BTreeSet<&String> = self.there.keys().chain(written.keys()).collect();
         for name in names {
             let (mut part, size): Contents<'_> = match (written.get(name), self.there.get(name)) {
-                (Some(file), _) => {
+                (Some(None), _) => continue,
+                (Some(Some(file)), _) => {
                     let (file, size) = fs::open(file.temporary())?;
                     (Box::new(file), size)
                 }

@@ -70,6 +70,11 @@ impl Files for Directory {
         Ok(file.commit()?)
     }
 
+    fn remove(&self, name: &str) -> Result<(), Error> {
+        fs::remove(&self.path.join(name))?;
+        Ok(())
+    }
+
     fn finish(&self) -> Result<(), Error> {
         Ok(())
     }

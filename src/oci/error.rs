@@ -94,6 +94,34 @@ pub enum Error {
         /// What it would point at.
         ours: Digest,
     },
+    /// Something else needs what should go.
+    #[error("{place} does not let go of {what}: {reason}")]
+    Needed {
+        /// The store.
+        place: String,
+        /// What should go.
+        what: String,
+        /// What needs it, or what the registry says of that.
+        reason: String,
+    },
+    /// A registry that keeps what it has.
+    #[error("{place} does not delete {what}: {reason}")]
+    NoDeletion {
+        /// The repository.
+        place: String,
+        /// `manifests`, or `tags` where it deletes no tag without what it names.
+        what: &'static str,
+        /// What it answered.
+        reason: String,
+    },
+    /// More tags than are looked at.
+    #[error("{place} has more than {limit} tags, and what all of them need is not looked at")]
+    ManyTags {
+        /// The repository.
+        place: String,
+        /// How many would be.
+        limit: usize,
+    },
     /// The reference names a digest, and what is to be published has another.
     #[error("the reference says {stated}, and this release is {ours}")]
     OtherDigest {
@@ -251,6 +279,9 @@ impl Error {
             Self::Occupied { .. }
             | Self::NotRunnable { .. }
             | Self::OtherDigest { .. }
+            | Self::Needed { .. }
+            | Self::NoDeletion { .. }
+            | Self::ManyTags { .. }
             | Self::OtherContents { .. } => Kind::Refused,
             Self::NoTag { .. } | Self::SeveralReleases { .. } | Self::NoNetwork { .. } => {
                 Kind::Usage

@@ -43,6 +43,36 @@ pub(super) fn merged(
     changed.then(|| Node::of(media::INDEX, bytes))
 }
 
+/// What remains of a list without one of its entries.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Remains {
+    /// It had no such entry.
+    All,
+    /// The others.
+    Some(Box<Node>),
+    /// Nothing.
+    Nothing,
+}
+
+/// The list without `gone`; the other entries stay as they are.
+pub(super) fn without(there: &Node, gone: &Digest) -> Remains {
+    let document = serde_json::from_slice::<Value>(&there.bytes).ok();
+    let document = document.filter(|_| manifest::stated_type(&there.bytes) == media::INDEX);
+    let Some(mut document) = document else { return Remains::All };
+    let list = document.get_mut("manifests").and_then(Value::as_array_mut);
+    let Some(list) = list else { return Remains::All };
+    let (before, gone) = (list.len(), gone.to_string());
+    list.retain(|entry| entry.get("digest").and_then(Value::as_str) != Some(&gone));
+    match list.len() {
+        0 => Remains::Nothing,
+        after if after == before => Remains::All,
+        _ => match serde_json::to_vec(&document) {
+            Ok(bytes) => Remains::Some(Box::new(Node::of(media::INDEX, bytes))),
+            Err(_) => Remains::All,
+        },
+    }
+}
+
 /// The entries of an index that are descriptors; those of an index made by others may be anything.
 pub(super) fn entries(index: &[u8]) -> Vec<Descriptor> {
     let document: Value = serde_json::from_slice(index).unwrap_or_default();
@@ -87,6 +117,18 @@ mod tests {
         let text = String::from_utf8(node.bytes.clone()).expect("text");
         assert!(text.contains(r#""digest":"sha512:00""#) && text.contains(r#""x":1"#), "{text}");
         assert_eq!(entries(&node.bytes), [ours("1")]);
+    }
+
+    #[test]
+    fn an_entry_that_goes_takes_no_other_along() {
+        let gone = ours("1").digest;
+        let node = merged(None, &subject(), &[ours("1"), ours("2")]).expect("made");
+        let Remains::Some(rest) = without(&node, &gone) else { panic!("{node:?}") };
+        assert_eq!(entries(&rest.bytes), [ours("2")]);
+        assert_eq!(without(&rest, &gone), Remains::All);
+        assert_eq!(without(&rest, &ours("2").digest), Remains::Nothing);
+        let image = Manifest::new(media::BINARY, Vec::new()).to_node();
+        assert_eq!(without(&image, &gone), Remains::All);
     }
 
     #[test]

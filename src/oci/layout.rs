@@ -3,18 +3,20 @@
 //! Blobs and manifests lie under `blobs/sha256`, `index.json` names what has a tag. It is written whole or not at
 //! all, and what others wrote into it stays. What holds anything else than a layout is never written to.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::Error;
 use super::archive::Archive;
 use super::directory::Directory;
-use super::manifest::{Descriptor, Document, MAX_MANIFEST, Node, annotation, media};
+use super::fallback::{self, Remains};
+use super::manifest::{Descriptor, Document, MAX_MANIFEST, Manifest, Node, annotation, media};
 use super::reference::Tag;
 use super::store::{Opener, Store, Verified, check_size, checked};
-use super::{Error, fallback};
 use crate::digest::Digest;
 use crate::fs::Lock;
 
@@ -31,6 +33,9 @@ pub(super) trait Files: fmt::Debug + Sync {
 
     /// Makes a file or replaces it: whole, or not at all.
     fn write(&self, name: &str, from: &mut dyn Read) -> Result<(), Error>;
+
+    /// Takes a file away.
+    fn remove(&self, name: &str) -> Result<(), Error>;
 
     /// Makes what was written last.
     fn finish(&self) -> Result<(), Error>;
@@ -150,24 +155,16 @@ impl Layout {
         Ok(fallback::entries(self.read_index()?.to_string().as_bytes()))
     }
 
-    /// Puts an entry into `index.json` in place of those that have the same name (or, without a name, of its own).
-    /// Whoever calls it holds the lock, from reading what the entry depends on.
-    fn enter(&self, entry: &Descriptor) -> Result<(), Error> {
+    /// Changes what `index.json` names. Whoever calls it holds the lock, from reading what the change depends on.
+    fn change(&self, change: impl FnOnce(&mut Vec<Value>)) -> Result<(), Error> {
         let mut index = self.read_index()?;
-        let ours = serde_json::to_value(entry).map_err(|error| self.malformed_index(error))?;
         let list = index.get_mut("manifests").and_then(Value::as_array_mut);
         let list = list.ok_or_else(|| self.malformed_index("it has no list of manifests"))?;
-        if list.contains(&ours) {
+        let before = list.clone();
+        change(list);
+        if *list == before {
             return Ok(());
         }
-        list.retain(|other| {
-            let same_name = ref_name(other) == ref_name(&ours);
-            let same_digest = other.get("digest") == ours.get("digest");
-            // An entry without a name gives way when its manifest gets one.
-            !(same_name && (ref_name(&ours).is_some() || same_digest)
-                || ref_name(other).is_none() && same_digest)
-        });
-        list.push(ours);
         // Always in one order, so that equal layouts are equal bytes.
         list.sort_by_cached_key(|entry| {
             let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default();
@@ -176,10 +173,57 @@ impl Layout {
         let bytes = serde_json::to_vec(&index).map_err(|error| self.malformed_index(error))?;
         self.files.write(INDEX, &mut bytes.as_slice())
     }
+
+    /// Puts an entry into `index.json` in place of those that have the same name (or, without a name, of its own).
+    fn enter(&self, entry: &Descriptor) -> Result<(), Error> {
+        let ours = serde_json::to_value(entry).map_err(|error| self.malformed_index(error))?;
+        self.change(|list| {
+            if list.contains(&ours) {
+                return;
+            }
+            list.retain(|other| {
+                let same_name = ref_name(other) == ref_name(&ours);
+                let same_digest = other.get("digest") == ours.get("digest");
+                // An entry without a name gives way when its manifest gets one.
+                !(same_name && (ref_name(&ours).is_some() || same_digest)
+                    || ref_name(other).is_none() && same_digest)
+            });
+            list.push(ours);
+        })
+    }
+
+    /// Takes every entry of a manifest out of `index.json`.
+    fn leave(&self, digest: &Digest) -> Result<(), Error> {
+        let digest = digest.to_string();
+        self.change(|list| list.retain(|entry| !has_digest(entry, &digest)))
+    }
+
+    /// Every manifest and blob that something in `index.json` leads to.
+    fn reached(&self) -> Result<BTreeSet<Digest>, Error> {
+        let mut waiting = self.entries()?;
+        let mut seen = BTreeSet::new();
+        while let Some(part) = waiting.pop() {
+            if !seen.insert(part.digest) || !(part.is_manifest() || part.media_type.is_empty()) {
+                continue;
+            }
+            match self.manifest(&part.digest)?.as_ref().map(Node::document).transpose()? {
+                Some(Document::Index(index)) => waiting.extend(index.manifests),
+                Some(Document::Manifest(Manifest { config, layers, .. })) => {
+                    seen.extend(layers.iter().chain([&config]).map(|blob| blob.digest));
+                }
+                None => {}
+            }
+        }
+        Ok(seen)
+    }
 }
 
 fn empty_index() -> Value {
     json!({ "schemaVersion": 2, "mediaType": media::INDEX, "manifests": [] })
+}
+
+fn has_digest(entry: &Value, digest: &str) -> bool {
+    entry.get("digest").and_then(Value::as_str) == Some(digest)
 }
 
 fn ref_name(entry: &Value) -> Option<&str> {
@@ -283,6 +327,64 @@ impl Store for Layout {
         self.put_manifest(&node)?;
         self.enter(&entry_of(&node, Some(&tag)))?;
         Ok(Some(tag))
+    }
+
+    fn tags(&self) -> Result<Vec<Tag>, Error> {
+        let tag = |entry: Descriptor| Tag::new(entry.annotations.get(annotation::REF_NAME)?);
+        Ok(self.entries()?.into_iter().filter_map(tag).collect())
+    }
+
+    /// Also what others named by something that is no tag.
+    fn untagged(&self) -> Result<Vec<Descriptor>, Error> {
+        let has_tag = |entry: &Descriptor| {
+            entry.annotations.get(annotation::REF_NAME).is_some_and(|name| Tag::new(name).is_some())
+        };
+        Ok(self.entries()?.into_iter().filter(|entry| !has_tag(entry)).collect())
+    }
+
+    /// First nothing names it any more.
+    fn delete_manifest(&self, node: &Descriptor) -> Result<(), Error> {
+        let _lock = self.files.lock()?;
+        self.leave(&node.digest)?;
+        self.files.remove(&blob_path(&node.digest))
+    }
+
+    fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
+        let _lock = self.files.lock()?;
+        self.change(|list| {
+            let named = list.iter().position(|entry| ref_name(entry) == Some(tag.as_str()));
+            let Some(mut entry) = named.map(|position| list.remove(position)) else { return };
+            // Without any entry nobody would find what it named.
+            let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let others = list.iter().any(|other| has_digest(other, &digest));
+            let annotations = entry.get_mut("annotations").and_then(Value::as_object_mut);
+            if let Some(annotations) = annotations.filter(|_| !others) {
+                annotations.remove(annotation::REF_NAME);
+                list.push(entry);
+            }
+        })
+    }
+
+    fn unlist(&self, subject: &Digest, referrer: &Digest) -> Result<(), Error> {
+        let tag = Tag::fallback(subject);
+        let _lock = self.files.lock()?;
+        let Some(there) = self.tagged(&tag)? else { return Ok(()) };
+        match fallback::without(&there, referrer) {
+            Remains::All => return Ok(()),
+            Remains::Nothing => self.leave(&there.descriptor.digest)?,
+            Remains::Some(rest) => {
+                self.put_manifest(&rest)?;
+                self.enter(&entry_of(&rest, Some(&tag)))?;
+            }
+        }
+        self.files.remove(&blob_path(&there.descriptor.digest))
+    }
+
+    fn sweep(&self, blobs: &[Descriptor]) -> Result<(), Error> {
+        let _lock = self.files.lock()?;
+        let reached = self.reached()?;
+        let mut rest = blobs.iter().filter(|blob| !reached.contains(&blob.digest));
+        rest.try_for_each(|blob| self.files.remove(&blob_path(&blob.digest)))
     }
 
     fn only_release(&self) -> Result<Node, Error> {

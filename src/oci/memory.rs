@@ -11,7 +11,7 @@ use super::store::{Opener, Store, Verified, described};
 use crate::digest::Digest;
 
 /// A store that forgets everything: for tests, and to see what a push would do. It is as strict as the strictest
-/// registry: what a manifest points at has to be there.
+/// registry: what a manifest points at has to be there, and stays as long as it does.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     contents: Mutex<Contents>,
@@ -49,7 +49,7 @@ impl MemoryStore {
     }
 
     /// All tags and what they point at.
-    pub fn tags(&self) -> Vec<(String, Digest)> {
+    pub fn names(&self) -> Vec<(String, Digest)> {
         self.contents().tags.iter().map(|(tag, digest)| (tag.to_string(), *digest)).collect()
     }
 }
@@ -120,5 +120,34 @@ impl Store for MemoryStore {
 
     fn list(&self, _subject: &Digest, _entries: &[Descriptor]) -> Result<Option<Tag>, Error> {
         Ok(None)
+    }
+
+    fn tags(&self) -> Result<Vec<Tag>, Error> {
+        Ok(self.contents().tags.keys().cloned().collect())
+    }
+
+    fn delete_manifest(&self, node: &Descriptor) -> Result<(), Error> {
+        let mut contents = self.contents();
+        let needs = |other: &&Node| {
+            let index = match other.document() {
+                Ok(Document::Index(index)) => index.manifests,
+                _ => Vec::new(),
+            };
+            index.iter().any(|child| child.digest == node.digest)
+        };
+        let tag = contents.tags.iter().find(|(_, digest)| **digest == node.digest);
+        let tag = tag.map(|(tag, _)| tag.to_string());
+        let index = contents.manifests.values().find(needs);
+        if let Some(by) = tag.or_else(|| index.map(|index| index.descriptor.digest.to_string())) {
+            let (what, reason) = (node.digest.to_string(), format!("{by} needs it"));
+            return Err(Error::Needed { place: self.name(), what, reason });
+        }
+        contents.manifests.remove(&node.digest);
+        Ok(())
+    }
+
+    fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
+        self.contents().tags.remove(tag);
+        Ok(())
     }
 }

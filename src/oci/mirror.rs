@@ -151,6 +151,22 @@ impl<M: Store, O: Store> Store for Mirrored<M, O> {
     fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error> {
         self.origin.list(subject, entries)
     }
+
+    fn tags(&self) -> Result<Vec<Tag>, Error> {
+        self.either(Store::tags, |tags| !tags.is_empty())
+    }
+
+    fn delete_manifest(&self, node: &Descriptor) -> Result<(), Error> {
+        self.origin.delete_manifest(node)
+    }
+
+    fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
+        self.origin.delete_tag(tag)
+    }
+
+    fn unlist(&self, subject: &Digest, referrer: &Digest) -> Result<(), Error> {
+        self.origin.unlist(subject, referrer)
+    }
 }
 
 #[cfg(test)]

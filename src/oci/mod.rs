@@ -15,6 +15,7 @@ pub mod auth;
 mod complete;
 #[cfg(feature = "net")]
 pub mod credentials;
+mod delete;
 mod directory;
 mod error;
 mod fallback;
@@ -43,6 +44,7 @@ mod verify;
 pub use artifact::{Artifact, Blob, DebugFiles, PlatformNode, ReferrerNode, Role, Source};
 pub use audit::{Audit, Program, Verdict, audit};
 pub use complete::{Completeness, completeness};
+pub use delete::{Deletion, Doomed, Spared, delete};
 pub use error::{Error, Kind};
 pub use graph::{DebugFile, Edge, Graph, GraphBlob, Missing};
 pub use host::Host;
@@ -90,9 +92,13 @@ pub fn open(
     connection: &Connection,
 ) -> Result<Box<dyn Store>, Error> {
     match (location, access) {
-        (Location::Layout(directory), Access::Read) => Ok(Box::new(Layout::open(directory)?)),
+        (Location::Layout(directory), Access::Read | Access::Delete) => {
+            Ok(Box::new(Layout::open(directory)?))
+        }
         (Location::Layout(directory), Access::Write) => Ok(Box::new(Layout::create(directory)?)),
-        (Location::Archive(file), Access::Read) => Ok(Box::new(Layout::open_archive(file)?)),
+        (Location::Archive(file), Access::Read | Access::Delete) => {
+            Ok(Box::new(Layout::open_archive(file)?))
+        }
         (Location::Archive(file), Access::Write) => Ok(Box::new(Layout::create_archive(file)?)),
         #[cfg(feature = "net")]
         (Location::Registry(repository), access) => {

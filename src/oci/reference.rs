@@ -80,8 +80,12 @@ impl Tag {
 
     /// Whether a push sets such tags by itself, for debug files and lists of referrers.
     pub fn is_reserved(&self) -> bool {
-        let digest = self.0.strip_prefix("sha256-");
-        self.0.starts_with("buildid-") || digest.is_some_and(|hex| hex.len() == 64)
+        self.0.starts_with("buildid-") || self.is_fallback()
+    }
+
+    /// Whether it is the tag of a list of referrers.
+    pub fn is_fallback(&self) -> bool {
+        self.0.strip_prefix("sha256-").is_some_and(|hex| hex.len() == 64)
     }
 
     /// The text.

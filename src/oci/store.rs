@@ -35,6 +35,8 @@ pub enum Access {
     Read,
     /// To pull and to push.
     Write,
+    /// To delete, which needs all of it.
+    Delete,
 }
 
 /// A place for blobs, manifests and tags; used by several threads at once.
@@ -95,6 +97,30 @@ pub trait Store: Sync {
     /// Makes sure that `listed` shows these referrers of `subject`, where that needs more than having pushed them.
     /// Gives the tag that was written for it.
     fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error>;
+
+    /// All tags, in no order.
+    fn tags(&self) -> Result<Vec<Tag>, Error>;
+
+    /// What [`Store::put_untagged`] made findable, and others did likewise.
+    fn untagged(&self) -> Result<Vec<Descriptor>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Takes a manifest away. What was gone already is no error.
+    fn delete_manifest(&self, node: &Descriptor) -> Result<(), Error>;
+
+    /// Takes a tag away, and not what it names. What was gone already is no error.
+    fn delete_tag(&self, tag: &Tag) -> Result<(), Error>;
+
+    /// Takes a referrer out of what is listed for `subject`, where that does not happen by itself.
+    fn unlist(&self, _subject: &Digest, _referrer: &Digest) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Takes those of these blobs away that nothing needs any more, where nobody comes by to do it.
+    fn sweep(&self, _blobs: &[Descriptor]) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Makes everything that was put last, in stores that are written as a whole.
     fn finish(&self) -> Result<(), Error> {
@@ -371,6 +397,15 @@ mod tests {
             }
             fn list(&self, _: &Digest, _: &[Descriptor]) -> Result<Option<Tag>, Error> {
                 Ok(None)
+            }
+            fn tags(&self) -> Result<Vec<Tag>, Error> {
+                self.0.tags()
+            }
+            fn delete_manifest(&self, node: &Descriptor) -> Result<(), Error> {
+                self.0.delete_manifest(node)
+            }
+            fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
+                self.0.delete_tag(tag)
             }
         }
 

@@ -288,7 +288,7 @@ fn a_push_that_fails_leaves_no_tag() {
         publish(&artifact, &store, &Options::default()).expect_err("changed").kind(),
         Kind::Damaged
     );
-    assert_eq!(store.tags(), []);
+    assert_eq!(store.names(), []);
     home.file("linux-arm64", "app.debug", "debug arm64 1");
     publish(&artifact, &store, &Options::default()).expect("pushed");
 }
@@ -312,7 +312,7 @@ fn a_release_without_a_tag_is_published_by_digest() {
         push(&Graph::of(&artifact), store, &Options::default(), &|_| {}).expect("pushed")
     };
     assert_eq!(untagged(&store).tags, []);
-    assert_eq!(store.tags().len(), 2);
+    assert_eq!(store.names().len(), 2);
     let layout = Layout::create(&home.path().join("layout")).expect("may be made");
     untagged(&layout);
     assert_eq!(resolve(&layout, &Target::default()).expect("found"), artifact.index);
@@ -340,7 +340,7 @@ fn a_copy_brings_everything_and_makes_the_tags_anew() {
     };
     assert_eq!(sent(&by_copy(&one, &two)), 20);
     by_copy(&two, &three);
-    assert_eq!(one.tags(), three.tags());
+    assert_eq!(one.names(), three.names());
     assert_eq!(one.len(), three.len());
     let again = by_copy(&two, &three);
     assert_eq!((sent(&again), &again.tags[0].state), (0, &TagState::Unchanged));
@@ -531,4 +531,135 @@ fn a_platform_is_chosen_as_it_was_asked_for() {
     let error = choose("riscv64", None).expect_err("none");
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(error.to_string().contains("linux/arm/v6"), "{error}");
+}
+
+/// A store that breaks off: after so many deletions nothing works any more.
+struct Breaking<'a> {
+    inner: &'a MemoryStore,
+    left: std::sync::atomic::AtomicUsize,
+}
+
+impl Breaking<'_> {
+    fn step(&self) -> Result<(), Error> {
+        let left = &self.left;
+        let ordering = std::sync::atomic::Ordering::SeqCst;
+        match left.fetch_update(ordering, ordering, |left| left.checked_sub(1)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::NotFound { what: "patience".into(), place: "here".into() }),
+        }
+    }
+}
+
+impl Store for Breaking<'_> {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+    fn tagged(&self, tag: &Tag) -> Result<Option<Node>, Error> {
+        self.inner.tagged(tag)
+    }
+    fn manifest(&self, digest: &Digest) -> Result<Option<Node>, Error> {
+        self.inner.manifest(digest)
+    }
+    fn put_manifest(&self, node: &Node) -> Result<(), Error> {
+        self.inner.put_manifest(node)
+    }
+    fn put_tag(&self, tag: &Tag, node: &Node) -> Result<(), Error> {
+        self.inner.put_tag(tag, node)
+    }
+    fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
+        self.inner.has_blob(blob)
+    }
+    fn blob(&self, blob: &Descriptor) -> Result<store::Verified<'_>, Error> {
+        self.inner.blob(blob)
+    }
+    fn put_blob(&self, blob: &Descriptor, open: &store::Opener<'_>) -> Result<(), Error> {
+        self.inner.put_blob(blob, open)
+    }
+    fn listed(&self, subject: &Digest, wanted: Option<&str>) -> Result<Vec<Descriptor>, Error> {
+        self.inner.listed(subject, wanted)
+    }
+    fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error> {
+        self.inner.list(subject, entries)
+    }
+    fn tags(&self) -> Result<Vec<Tag>, Error> {
+        self.inner.tags()
+    }
+    fn delete_manifest(&self, node: &Descriptor) -> Result<(), Error> {
+        self.step()?;
+        self.inner.delete_manifest(node)
+    }
+    fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
+        self.step()?;
+        self.inner.delete_tag(tag)
+    }
+}
+
+/// Two releases of the same files: their platforms' manifests are the same.
+fn two_releases(home: &Home, store: &dyn Store) -> Tag {
+    publish(&artifact(home, "1"), store, &Options::default()).expect("pushed");
+    let mut second = home.release("1");
+    second.annotations.insert("x".into(), "y".into());
+    let v2 = Tag::new("v2").expect("a tag");
+    let options = Options { tags: vec![v2.clone()], ..Options::default() };
+    push(&Graph::of(&Artifact::of(&second)), store, &options, &|_| {}).expect("pushed");
+    v2
+}
+
+#[test]
+fn what_another_tag_needs_is_spared() {
+    let (home, store) = (Home::new(), MemoryStore::default());
+    let v2 = two_releases(&home, &store);
+    let plan = Deletion::plan(&store, &v1()).expect("planned");
+    // The index and its signature; the platforms and what refers to them stay.
+    assert_eq!((plan.manifests.len(), plan.spared.len()), (2, 2));
+    assert!(plan.spared.iter().all(|spared| spared.by == "v2"));
+    delete(&store, &plan, &mut |_| {}).expect("deleted");
+    let root = resolve(&store, &Target::tag(v2.clone())).expect("there");
+    assert!(completeness(&store, root).expect("looked at").is_complete());
+    assert!(matches!(resolve(&store, &v1()), Err(Error::NotFound { .. })));
+    // The last one takes everything along.
+    let plan = Deletion::plan(&store, &Target::tag(v2)).expect("planned");
+    delete(&store, &plan, &mut |_| {}).expect("deleted");
+    assert_eq!((store.len().1, store.names().len()), (0, 0));
+}
+
+#[test]
+fn a_part_of_a_release_does_not_go_alone() {
+    let (home, store) = (Home::new(), MemoryStore::default());
+    let artifact = artifact(&home, "1");
+    publish(&artifact, &store, &Options::default()).expect("pushed");
+    let child = artifact.platforms.first().expect("one").node.clone();
+    let part = Target::digest(child.descriptor.digest);
+    assert!(matches!(Deletion::plan(&store, &part), Err(Error::Needed { .. })));
+    let nothing = Deletion::plan(&store, &Target::default());
+    assert!(matches!(nothing, Err(Error::NoTag { .. })));
+    let stale = Target { digest: part.digest, ..v1() };
+    assert!(matches!(Deletion::plan(&store, &stale), Err(Error::Needed { .. })));
+    // A tag of its own does not make it one that may go.
+    let own = Tag::new("v1-amd64").expect("a tag");
+    store.put_tag(&own, &child).expect("put");
+    let plan = Deletion::plan(&store, &Target::tag(own.clone())).expect("planned");
+    assert_eq!((plan.tag.as_ref(), plan.manifests.len()), (Some(&own), 0));
+}
+
+#[test]
+fn a_deletion_that_breaks_off_leaves_nothing_that_lies() {
+    for steps in 0.. {
+        let (home, store) = (Home::new(), MemoryStore::default());
+        publish(&artifact(&home, "1"), &store, &Options::default()).expect("pushed");
+        let breaking = Breaking { inner: &store, left: steps.into() };
+        let plan = Deletion::plan(&breaking, &v1()).expect("planned");
+        let mut gone = 0;
+        let done = delete(&breaking, &plan, &mut |_| gone += 1);
+        for tag in store.tags().expect("listed") {
+            let node = store.tagged(&tag).expect("asked").expect("a tag that names something");
+            let found = completeness(&store, node).expect("looked at");
+            assert!(found.missing.is_empty(), "{steps}: {tag}: {found:?}");
+        }
+        if done.is_ok() {
+            assert_eq!(gone, plan.manifests.len());
+            assert_eq!(store.len().1, 0, "nothing is left");
+            return;
+        }
+    }
 }

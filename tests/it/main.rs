@@ -16,6 +16,7 @@ mod archives;
 mod audits;
 mod build_id;
 mod copies;
+mod deletions;
 mod docs;
 mod environment;
 mod expectations;

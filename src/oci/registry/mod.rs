@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::http::header::{self, HeaderName, HeaderValue};
 use crate::http::{self, Method, Request, Response, Url};
 
+mod deletion;
 mod download;
 mod referrers;
 mod session;
@@ -68,7 +69,11 @@ impl Registry {
         login: Login,
         options: http::Options,
     ) -> Result<Self, Error> {
-        let rights = if access == Access::Write { "pull,push" } else { "pull" };
+        let rights = match access {
+            Access::Read => "pull",
+            Access::Write => "pull,push",
+            Access::Delete => "pull,push,delete",
+        };
         let of = Some((repository.name(), rights));
         let session = Session::open(repository.host(), of, plain, login, options)?;
         let base = session.api.join(&format!("{}/", repository.name()));
@@ -243,5 +248,25 @@ impl Store for Registry {
 
     fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error> {
         self.ensure_referrers(subject, entries)
+    }
+
+    fn tags(&self) -> Result<Vec<Tag>, Error> {
+        self.list_tags()
+    }
+
+    fn delete_manifest(&self, node: &Descriptor) -> Result<(), Error> {
+        self.delete(&node.digest.to_string(), "manifests")
+    }
+
+    fn delete_tag(&self, tag: &Tag) -> Result<(), Error> {
+        match self.delete(tag.as_str(), "tags") {
+            // It may have gone with what it named.
+            Err(Error::NoDeletion { .. }) if self.tagged(tag)?.is_none() => Ok(()),
+            done => done,
+        }
+    }
+
+    fn unlist(&self, subject: &Digest, referrer: &Digest) -> Result<(), Error> {
+        self.shorten_list(subject, referrer)
     }
 }

@@ -17,7 +17,7 @@ use crate::oci::manifest::MAX_MANIFEST;
 pub(super) const MAX_PAGES: usize = 100;
 
 /// How often another writer may be quicker.
-const MAX_ROUNDS: u32 = 8;
+pub(super) const MAX_ROUNDS: u32 = 8;
 
 impl Registry {
     pub(super) fn list_referrers(
@@ -74,7 +74,7 @@ impl Registry {
     }
 
     /// The URL of `Link: <…>; rel="next"` (RFC 8288), if it stays with this registry.
-    fn next_page(&self, from: &Url, response: &Response<'_>) -> Option<Url> {
+    pub(super) fn next_page(&self, from: &Url, response: &Response<'_>) -> Option<Url> {
         let next = next_link(response.header(header::LINK)?)?;
         from.join(next).ok().filter(|url| self.session.is_ours(url))
     }

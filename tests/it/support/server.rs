@@ -82,6 +82,17 @@ impl Server {
         Self { process, tokens, directory }
     }
 
+    /// Starts a distribution, of either age, that deletes nothing, as it is if nobody says otherwise.
+    pub fn start_without_deletion(kind: Kind) -> Self {
+        let directory = directory();
+        let program = if kind == Kind::Distribution { "registry" } else { "docker-registry" };
+        let (mut command, tokens) = distribution(program, directory.path(), Auth::Open);
+        command.env("REGISTRY_STORAGE_DELETE_ENABLED", "false");
+        let process = Process::start(command, &directory.path().join("log"));
+        process.wait_for_answer();
+        Self { process, tokens, directory }
+    }
+
     /// Starts a server and waits until it answers.
     pub fn start_with(kind: Kind, auth: Auth) -> Self {
         let directory = directory();

@@ -1,0 +1,183 @@
+//! `xpost delete`: all that belongs to a release goes, and nothing that another one needs.
+
+use serde_json::json;
+
+use crate::support::release::{self, push, refused};
+use crate::support::server::{ALL, Auth, Kind, PASSWORD, Server, login};
+use crate::support::tools;
+use crate::support::xpost::Xpost;
+
+fn tool(at: &Xpost, name: &str, arguments: &[&str]) -> String {
+    tools::stdout(tools::tool(name, at.home()).current_dir(at.home()).args(arguments))
+}
+
+/// The unsigned release as v1, and as v2 with another annotation: two indexes of the same manifests.
+fn two_releases(at: &Xpost, repository: &str) -> [String; 2] {
+    let [v1, v2] = ["v1", "v2"].map(|tag| format!("{repository}:{tag}"));
+    push(at, &v1);
+    at.run(["push", &v2, "--annotation", "org.opencontainers.image.version=2"]).succeeds();
+    [v1, v2]
+}
+
+#[test]
+fn a_release_goes_from_any_registry_and_what_another_needs_stays() {
+    for kind in ALL {
+        let (at, server) = (release::unsigned(), Server::start(kind));
+        let repository = format!("{}/org/app", server.localhost());
+        let [v1, v2] = two_releases(&at, &repository);
+        let tree = at.run(["discover", &v1, "--json"]).succeeds().json();
+        let dry = at.run(["delete", &v1, "--dry-run", "--json"]).succeeds().json();
+        assert_eq!((&dry["tags"], &dry["digest"]), (&json!(["v1"]), &tree["digest"]));
+        at.run(["verify", &v1, "--complete"]).succeeds();
+
+        let deleted = at.run(["delete", &v1, "--json"]).succeeds().json();
+        assert_eq!(deleted["manifests"].as_array().unwrap().len(), 1, "{deleted}");
+        assert_eq!(deleted["spared"].as_array().unwrap().len(), 2, "{deleted}");
+        refused(&at, &["discover", &v1], 5, &["has no tag v1"]);
+        at.run(["verify", &v2, "--complete"]).succeeds();
+        let id = tree["tree"]["manifests"][0]["files"][0]["buildId"].as_str().unwrap().to_owned();
+        at.run(["pull", &repository, "--build-id", &id, "-o", "crash"]).succeeds();
+
+        let deleted = at.run(["delete", &v2, "--json"]).succeeds().json();
+        let digests = deleted["manifests"].as_array().unwrap().iter();
+        for digest in digests.map(|doomed| doomed["digest"].as_str().unwrap()) {
+            let by_digest = format!("{repository}@{digest}");
+            tools::failure(tools::tool("crane", at.home()).args(["manifest", &by_digest]));
+        }
+        refused(&at, &["pull", &repository, "--build-id", &id], 5, &["has no"]);
+        // No tag is left, also none that names nothing.
+        let (url, mut curl) = (format!("http://{repository}"), tools::tool("curl", at.home()));
+        let url = url.replacen("/org", "/v2/org", 1) + "/tags/list";
+        let tags = tools::stdout(curl.args(["-s", &url]));
+        assert!(!tags.contains("buildid-") && !tags.contains("sha256-"), "{kind:?}: {tags}");
+        assert!(!tags.contains("v1") && !tags.contains("v2"), "{kind:?}: {tags}");
+        // And it can be published again.
+        push(&at, &v1);
+        at.run(["verify", &v1, "--complete"]).succeeds();
+    }
+}
+
+#[test]
+fn of_two_tags_one_goes_alone_where_the_registry_can() {
+    for kind in ALL {
+        let (at, server) = (release::small(), Server::start(kind));
+        let repository = format!("{}/org/app", server.localhost());
+        let [v1, latest, own] = ["v1", "latest", "own"].map(|tag| format!("{repository}:{tag}"));
+        at.run(["push", &v1, "--tag", "latest", "--tag", "own"]).succeeds();
+        let digest = push(&at, &v1);
+        if kind == Kind::DockerRegistry {
+            for arguments in [&["delete", &latest][..], &["delete", &latest, "--tag-only"]] {
+                refused(&at, arguments, 3, &["does not delete tags", "name that by its digest"]);
+            }
+        } else {
+            let deleted = at.run(["delete", &latest]).succeeds().stdout;
+            assert!(deleted.contains("tag latest") && deleted.contains("stays"), "{deleted}");
+            at.run(["delete", &own, "--tag-only"]).succeeds();
+            refused(&at, &["discover", &latest], 5, &["has no tag latest"]);
+        }
+        at.run(["verify", &v1, "--key", "release.pub"]).succeeds();
+        // By digest it goes under all its tags.
+        at.run(["delete", &format!("{repository}@{digest}")]).succeeds();
+        for reference in [&v1, &latest, &own] {
+            refused(&at, &["discover", reference], 5, &["has no tag"]);
+        }
+    }
+}
+
+#[test]
+fn what_was_attached_goes_alone_and_a_part_of_a_release_does_not() {
+    const REPORT: &str = "application/vnd.example.report";
+    for kind in ALL {
+        let (at, server) = (release::small(), Server::start(kind));
+        let repository = format!("{}/org/app", server.localhost());
+        let v1 = format!("{repository}:v1");
+        push(&at, &v1);
+        at.put("report.txt", "all is well\n");
+        at.run(["attach", &v1, "report.txt", "--artifact-type", REPORT]).succeeds();
+        let find = ["discover", &v1, "--kind", REPORT, "--json"];
+        let found = at.run(find).succeeds().json();
+        let report = found["tree"]["referrers"][0]["digest"].as_str().unwrap().to_owned();
+        let part = found["tree"]["digest"].clone();
+        let all = at.run(["discover", &v1, "--json"]).succeeds().json();
+        let child = all["tree"]["manifests"][0]["digest"].as_str().unwrap().to_owned();
+        let by_digest = |digest: &str| format!("{repository}@{digest}");
+        refused(&at, &["delete", &by_digest(&child)], 3, &["v1 needs it"]);
+        at.run(["delete", &by_digest(&report)]).succeeds();
+        refused(&at, &find, 5, &["nothing of what was asked for"]);
+        let discover = ["discover", "--plain-http", "--format", "json", &v1];
+        assert!(!tool(&at, "oras", &discover).contains(&report), "{kind:?}");
+        at.run(["verify", &v1, "--key", "release.pub"]).succeeds();
+        at.run(["verify", &v1, "--complete"]).succeeds();
+        assert_eq!(at.run(["discover", &v1, "--json"]).succeeds().json()["digest"], part);
+    }
+}
+
+#[test]
+fn a_registry_that_deletes_nothing_says_so_and_has_everything() {
+    for kind in [Kind::Distribution, Kind::DockerRegistry] {
+        let (at, server) = (release::small(), Server::start_without_deletion(kind));
+        let repository = format!("{}/org/app", server.localhost());
+        let v1 = format!("{repository}:v1");
+        push(&at, &v1);
+        at.put("report.txt", "all is well\n");
+        let attach = ["attach", &v1, "report.txt", "--artifact-type", "a/b", "--json"];
+        let report = at.run(attach).succeeds().json()["digest"].as_str().unwrap().to_owned();
+        let said = ["does not delete manifests", "405", "REGISTRY_STORAGE_DELETE_ENABLED"];
+        refused(&at, &["delete", &v1], 3, &said);
+        refused(&at, &["delete", &format!("{repository}@{report}")], 3, &said);
+        refused(&at, &["delete", &v1, "--tag-only"], 3, &["does not delete tags"]);
+        at.run(["verify", &v1, "--complete"]).succeeds();
+        assert!(at.run(["discover", &v1]).succeeds().stdout.contains(&report));
+    }
+}
+
+#[test]
+fn whoever_may_not_delete_is_told_to_log_in() {
+    let server = Server::start_with(Kind::Distribution, Auth::Token);
+    let at = release::small();
+    let v1 = format!("{}/org/app:v1", server.localhost());
+    at.put(".docker/config.json", login(&server.localhost(), PASSWORD));
+    push(&at, &v1);
+    std::fs::rename(at.path(".docker"), at.path("away")).unwrap();
+    refused(&at, &["delete", &v1], 6, &["refuses access", "xpost login"]);
+    std::fs::rename(at.path("away"), at.path(".docker")).unwrap();
+    at.run(["delete", &v1]).succeeds();
+    refused(&at, &["discover", &v1], 5, &["has no tag v1"]);
+}
+
+#[test]
+fn a_layout_without_a_release_is_one_that_never_had_it() {
+    let at = release::unsigned();
+    two_releases(&at, "oci:lay");
+    at.run(["push", "oci:expected:v1", "--annotation", "org.opencontainers.image.version=2"])
+        .succeeds();
+    let moved = ["copy", "oci:expected:v1", "oci-archive:expected.tar:v2"];
+    at.run(moved).succeeds();
+    at.run(["copy", "oci:lay:v2", "oci-archive:both.tar:v2"]).succeeds();
+    at.run(["copy", "oci:lay:v1", "oci-archive:both.tar:v1"]).succeeds();
+    at.run(["delete", "oci-archive:both.tar:v1"]).succeeds();
+    assert!(at.read("both.tar") == at.read("expected.tar"), "equal contents, equal bytes");
+    at.run(["delete", "oci:lay:v1"]).succeeds();
+    at.run(["copy", "oci:lay:v2", "oci-archive:lay.tar:v2"]).succeeds();
+    assert!(at.read("lay.tar") == at.read("expected.tar"));
+    let files = |root: &str| at.list().into_iter().filter(|name| name.starts_with(root)).count();
+    assert_eq!(files("lay/"), files("expected/"));
+    tool(&at, "oras", &["pull", "--oci-layout", "--platform", "linux/amd64", "-o", "by", "lay:v2"]);
+    at.run(["delete", "oci:lay:v2"]).succeeds();
+    let left: Vec<_> = at
+        .list()
+        .into_iter()
+        .filter(|name| name.starts_with("lay/") && !name.ends_with('/'))
+        .collect();
+    assert_eq!(left, ["lay/index.json", "lay/oci-layout"]);
+
+    refused(&at, &["delete", "oci:expected"], 2, &["neither a tag nor a digest"]);
+    refused(&at, &["delete", "oci:expected:v9"], 5, &["has no tag v9"]);
+    refused(&at, &["delete", "oci:nowhere:v1"], 5, &["does not exist"]);
+    let list = format!("oci:expected:sha256-{}", "0".repeat(64));
+    refused(&at, &["delete", &list], 2, &["a list of referrers"]);
+    // Without its tag it is still there.
+    let digest = push(&at, "oci:expected:v3");
+    at.run(["delete", "oci:expected:v3", "--tag-only"]).succeeds();
+    at.run(["verify", &format!("oci:expected@{digest}"), "--complete"]).succeeds();
+}
