@@ -252,6 +252,8 @@ pub fn push(
         let policy =
             if *first == debug.load_digest { options.build_ids } else { BuildIds::Withhold };
         match tag_build_id(store, debug, policy)? {
+            // Images share the debug files of one platform, and programs a build-id.
+            None if receipt.build_id_tags.contains(&debug.build_id.tag()) => {}
             None => receipt.build_id_tags.push(debug.build_id.tag()),
             Some(withheld) => receipt.withheld.push(withheld),
         }

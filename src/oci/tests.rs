@@ -606,6 +606,20 @@ fn two_releases(home: &Home, store: &dyn Store) -> Tag {
 }
 
 #[test]
+fn a_tag_of_several_debug_files_is_told_once() {
+    let (home, store) = (Home::new(), MemoryStore::default());
+    let mut release = home.release("1");
+    let again = release.platforms.first().expect("one").binaries.clone();
+    let mut again = again.into_iter().next().expect("one");
+    again.file.name = "other".to_owned();
+    again.debug = Some(home.file("linux-amd64", "other.debug", "another form of the same"));
+    release.platforms.first_mut().expect("one").binaries.push(again);
+    let artifact = Artifact::of(&release);
+    let receipt = publish(&artifact, &store, &Options::default()).expect("pushed");
+    assert_eq!(receipt.build_id_tags, ["buildid-aa11", "buildid-bb22"]);
+}
+
+#[test]
 fn what_another_tag_needs_is_spared() {
     let (home, store) = (Home::new(), MemoryStore::default());
     let v2 = two_releases(&home, &store);
