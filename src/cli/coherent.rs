@@ -9,7 +9,7 @@ use crate::fs;
 use crate::oci::{Artifact, Node};
 use crate::release::{Product, Release};
 use crate::sbom;
-use crate::sign::{self, Statement};
+use crate::sign::{self, Statement, Subject};
 
 /// The largest bundle that is read.
 const BUNDLE_LIMIT: u64 = sign::MAX_BUNDLE_LENGTH as u64;
@@ -89,16 +89,24 @@ pub(super) fn is_signed(release: &Release) -> bool {
     release.bundle.is_some() || release.platforms.iter().any(|platform| platform.bundle.is_some())
 }
 
-/// Refuses signatures that do not cover what they would be published with.
-pub(super) fn check_signatures(release: &Release, artifact: &Artifact) -> Result<(), Failure> {
+/// Refuses signatures that do not cover what they would be published with, and those of files that the release has not
+/// any more: whoever verifies it would miss them. `public` is the part of it that is published.
+pub(super) fn check_signatures(
+    release: &Release,
+    public: &Release,
+    artifact: &Artifact,
+) -> Result<(), Failure> {
     if !is_signed(release) {
         return Ok(());
     }
     let mut failure = Failure::plain(
         Exit::Refused,
-        "cannot publish this release: its signatures do not cover it",
+        "cannot publish this release: its signatures are not about it as it is",
     );
-    for Signable { statement, bundle } in signables(release, artifact) {
+    let whole = signables(release, artifact);
+    for (Signable { statement, bundle }, whole) in
+        signables(public, artifact).into_iter().zip(whole)
+    {
         let name = statement.manifest().name.clone();
         let Some(bundle) = bundle else {
             failure = failure
@@ -113,6 +121,14 @@ pub(super) fn check_signatures(release: &Release, artifact: &Artifact) -> Result
                         bundle.path.display(),
                         gap.name,
                         gap.digest
+                    ));
+                }
+                let gone = |file: &&Subject| whole.statement.file(&file.name).is_none();
+                for file in coverage.files().iter().filter(gone) {
+                    failure = failure.because(format!(
+                        "{} covers {}, which is not there any more",
+                        bundle.path.display(),
+                        file.name
                     ));
                 }
             }

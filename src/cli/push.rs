@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         Artifact::images(&public, &options).map_err(explain)?
     } else {
         let artifact = Artifact::of(&public);
-        coherent::check_signatures(&public, &artifact)?;
+        coherent::check_signatures(&release, &public, &artifact)?;
         artifact
     };
     let debug_image = args.debug_image.then(|| DebugImage::of(args, &release)).transpose()?;

@@ -313,6 +313,25 @@ fn a_signature_that_is_missing_among_others_stops_a_push() {
 }
 
 #[test]
+fn a_signature_of_a_file_that_is_gone_stops_a_push() {
+    for (gone, also) in [("app.cdx.json", ""), ("app.debug", ""), ("app.debug", "--no-debug")] {
+        let at = release::small();
+        std::fs::remove_file(at.path("xpost-out/linux-amd64").join(gone)).unwrap();
+        let said = [
+            &format!("linux-amd64/app.sigstore.json covers {gone}, which is not there any more"),
+            &format!("index.sigstore.json covers linux-amd64/{gone}, which is not"),
+            "run xpost sign again",
+        ];
+        let push = ["push", "oci:lay:v1", also];
+        let push: Vec<_> = push.into_iter().filter(|word| !word.is_empty()).collect();
+        refused(&at, &push, 3, &said);
+        at.run(["sign", "--key", "release.key"]).succeeds();
+        at.run(push).succeeds();
+        at.run(["verify", "oci:lay:v1", "--key", "release.pub"]).succeeds();
+    }
+}
+
+#[test]
 fn companions_of_another_binary_are_neither_signed_nor_pushed() {
     let at = release::unsigned();
     at.put("xpost-out/linux-amd64/app.debug", at.read("xpost-out/linux-arm64/app.debug"));
