@@ -15,7 +15,7 @@ use crate::elf::Elf;
 use crate::fs;
 use crate::inspect;
 use crate::oci::gather::{self, ByBuildId};
-use crate::oci::manifest::PlatformEntry;
+use crate::oci::manifest::{Document, PlatformEntry};
 use crate::oci::published::{Content, Published, PublishedPlatform, RemoteFile};
 use crate::oci::pull::{Extent, Fetched, Item, Plan};
 use crate::oci::{self, Access, Connection, Reference, Signatures, Store, Trusted};
@@ -141,8 +141,12 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let plan =
         Plan::new(store, &platform.descriptor, &args.output, extent, &covered).map_err(explain)?;
     if plan.items.is_empty() {
-        return Err(Failure::plain(Exit::NotFound, doing())
-            .because(format!("there is no file in {}", platform.descriptor.digest)));
+        return Err(without_files(args, store, platform));
+    }
+    if !plan.items.iter().any(|item| item.file.content != Content::Debug)
+        && is_image(store, platform)
+    {
+        ui.warn("it is an image: its debug files are fetched, its program is in a layer");
     }
     let from_elsewhere = match &args.debug_from {
         Some(from) => Some(debug_from(args, from, &connection, &plan, signatures.as_ref())?),
@@ -163,6 +167,24 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         ui.warn("the release has no debug files for this platform");
     }
     Ok(())
+}
+
+fn is_image(store: &dyn Store, platform: &PublishedPlatform) -> bool {
+    let node = oci::store::load(store, &platform.descriptor);
+    let document = node.and_then(|node| node.document());
+    document.is_ok_and(|document| matches!(document, Document::Manifest(of) if of.is_image()))
+}
+
+/// Why there is nothing to pull, and what to do.
+fn without_files(args: &Args, store: &dyn Store, platform: &PublishedPlatform) -> Failure {
+    let doing = format!("cannot pull {}", args.reference);
+    if is_image(store, platform) {
+        return Failure::plain(Exit::Damaged, doing)
+            .because("it is an image for container runtimes: its program is in a layer, not a file")
+            .hint("pull the release that it was made of (`xpost push` without --image), or have a runtime pull it: docker, podman, ctr");
+    }
+    Failure::plain(Exit::NotFound, doing)
+        .because(format!("there is no file in {}", platform.descriptor.digest))
 }
 
 fn report(
@@ -296,6 +318,9 @@ fn everything(
             });
         }
         plan.items.extend(of.items);
+    }
+    if let (true, Some(platform)) = (plan.items.is_empty(), published.platforms.first()) {
+        return Err(without_files(args, store, platform));
     }
     let observer = store::progress(ui, "pulled");
     let fetched = plan.fetch(store, &look_inside, &observer).map_err(explain)?;

@@ -161,6 +161,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether it is an image for a container runtime, whose files are in layers.
+    pub fn is_image(&self) -> bool {
+        [media::CONFIG, media::DOCKER_CONFIG].contains(&self.config.media_type.as_str())
+    }
+
     /// An artifact of these layers, without configuration.
     pub fn new(artifact_type: &str, layers: Vec<Descriptor>) -> Self {
         Self {

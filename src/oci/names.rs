@@ -32,6 +32,8 @@ pub mod media {
     pub const DEBUG_DWP: &str = "application/vnd.xpost.debuginfo.dwp.v1";
     /// OCI image-spec, "Image Configuration".
     pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    /// Docker's name for the same.
+    pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
     /// A layer, compressed (OCI image-spec, "Image Layer").
     pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     /// What is pushed or attached without saying what it is (oras-go, "pack").

@@ -74,6 +74,22 @@ fn an_image_runs_and_has_what_hangs_on_a_release() {
 }
 
 #[test]
+fn an_image_is_not_pulled_as_files_and_its_debug_files_are() {
+    let at = release::small();
+    let pushed = at.run(["push", "oci:lay:v1-image", "--image", "--json"]).succeeds().json();
+    assert_eq!(pushed["receipt"]["build_id_tags"].as_array().unwrap().len(), 2, "{pushed}");
+    let here = ["--platform", "linux/amd64"];
+    for more in [&here[..], &["--all"]] {
+        let pull = [&["pull", "oci:lay:v1-image", "-o", "site"], more].concat();
+        refused(&at, &pull, 8, &["it is an image", "pull the release that it was made of"]);
+    }
+    let pull = ["pull", "oci:lay:v1-image", "--debug", "-o", "site"];
+    let pulled = at.run(pull.into_iter().chain(here)).succeeds();
+    assert!(pulled.stderr.contains("its program is in a layer"), "{pulled:?}");
+    assert!(at.list().iter().any(|name| name.starts_with("site/debug/.build-id/")));
+}
+
+#[test]
 fn debug_files_are_mounted_where_debuggers_look() {
     let (at, server) = (release::small(), Server::start(Kind::Cuelabs));
     let reference = format!("{}/org/app:v1", server.localhost());
