@@ -4,12 +4,15 @@
 //! what is pointed at, listings say what was there, signatures say which files belong to it; what none of them
 //! finds any more is [`Missing`].
 
+use std::collections::BTreeSet;
+
 use super::Error;
+use super::at_once;
 use super::graph::{Graph, Missing};
 use super::manifest::{Descriptor, Document, Node, annotation, media};
 use super::published;
 use super::reference::Tag;
-use super::store::Store;
+use super::store::{Referrer, Store};
 use crate::digest::Digest;
 use crate::sign;
 
@@ -41,30 +44,22 @@ pub fn completeness(store: &dyn Store, root: Node) -> Result<Completeness, Error
     let digest = root.descriptor.digest;
     let mut graph = Graph::read(store, root)?;
     let mut missing = std::mem::take(&mut graph.missing);
-    let (mut blobs, mut missing_tags) = (0, Vec::new());
-    for blob in &graph.blobs {
-        if store.has_blob(&blob.descriptor)? {
-            blobs += 1;
-        } else {
-            let (what, of) =
-                (format!("the contents of {}", blob.name), owner(&graph, blob.descriptor.digest));
-            missing.push(Missing {
-                what,
-                digest: blob.descriptor.digest,
-                of: of.unwrap_or(digest),
-            });
-        }
-    }
-    for node in &graph.nodes {
-        missing.extend(gone(store, &graph, &node.descriptor.digest)?);
-    }
+    let there = at_once::each(&graph.blobs, |blob| store.has_blob(&blob.descriptor))?;
+    let lost = graph.blobs.iter().zip(&there).filter(|(_, there)| !**there);
+    missing.extend(lost.map(|(blob, _)| Missing {
+        what: format!("the contents of {}", blob.name),
+        digest: blob.descriptor.digest,
+        of: owner(&graph, blob.descriptor.digest).unwrap_or(digest),
+    }));
+    missing.append(&mut graph.gone);
     missing.extend(signed_and_gone(store, &graph)?);
-    for debug in &graph.debug_files {
-        let tag = Tag::build_id(&debug.build_id);
-        if store.tagged(&tag)?.is_none() && !missing_tags.contains(&tag.to_string()) {
-            missing_tags.push(tag.to_string());
-        }
-    }
+    let tags: BTreeSet<_> =
+        graph.debug_files.iter().map(|debug| Tag::build_id(&debug.build_id)).collect();
+    let tags: Vec<_> = tags.into_iter().collect();
+    let tagged = at_once::each(&tags, |tag| Ok(store.tagged(tag)?.is_some()))?;
+    let missing_tags = tags.iter().zip(tagged).filter(|(_, tagged)| !tagged);
+    let missing_tags = missing_tags.map(|(tag, _)| tag.to_string()).collect();
+    let blobs = there.iter().filter(|there| **there).count();
     Ok(Completeness { manifests: graph.nodes.len(), blobs, missing, missing_tags })
 }
 
@@ -75,22 +70,6 @@ fn owner(graph: &Graph<'_>, blob: Digest) -> Option<Digest> {
             || manifest.layers.iter().any(|layer| layer.digest == blob))
     };
     graph.nodes.iter().find(points).map(|node| node.descriptor.digest)
-}
-
-/// Referrers that a listing still names.
-fn gone(store: &dyn Store, graph: &Graph<'_>, subject: &Digest) -> Result<Vec<Missing>, Error> {
-    let mut found = Vec::new();
-    for entry in store.listed(subject, None)? {
-        if graph.node(&entry.digest).is_none() && store.manifest(&entry.digest)?.is_none() {
-            let what = format!("a referrer {}", entry.artifact_type.as_deref().unwrap_or_default());
-            found.push(Missing {
-                what: what.trim_end().to_owned(),
-                digest: entry.digest,
-                of: *subject,
-            });
-        }
-    }
-    Ok(found)
 }
 
 /// Files that a signature speaks of, and manifests that have none although others have one. Whose signature it is does
@@ -113,7 +92,7 @@ fn signed_and_gone(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<Missing>,
         if graph.node(&manifest.digest).is_none() {
             continue;
         }
-        let bundles = published::signatures(store, &manifest.digest)?;
+        let bundles = published::bundles(store, signatures(graph, &manifest.digest))?;
         let coverages: Vec<_> =
             bundles.iter().filter_map(|bundle| sign::coverage(bundle).ok()).collect();
         if coverages.is_empty() {
@@ -144,6 +123,16 @@ fn signed_and_gone(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<Missing>,
         found.extend(unsigned.into_iter().map(of));
     }
     Ok(found)
+}
+
+fn signatures(graph: &Graph<'_>, manifest: &Digest) -> impl Iterator<Item = Referrer> {
+    let of = graph.referrers.iter().filter(move |edge| {
+        edge.subject == *manifest && edge.referrer.artifact_type.as_deref() == Some(media::BUNDLE)
+    });
+    of.filter_map(|edge| {
+        let node = graph.node(&edge.referrer.digest)?.clone();
+        Some(Referrer { descriptor: edge.referrer.clone(), document: node.document().ok()?, node })
+    })
 }
 
 /// The files of a manifest and of what refers to it, by name and digest.

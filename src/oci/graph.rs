@@ -2,31 +2,16 @@
 //!
 //! A release makes one ([`Graph::of`]), files do ([`Graph::of_files`]), and any store does ([`Graph::read`]): a
 //! manifest, what it points at, and what points at it. [`push`](super::push()) sends it, whoever made it; `discover`
-//! shows it. Blobs are not read before they are sent. A graph from a store may come from anybody, so its depth and its
-//! size have limits, and a circle is walked once.
-
-use std::collections::BTreeSet;
+//! shows it. Blobs are not read before they are sent.
 
 use super::Error;
 use super::artifact::{Artifact, Blob, ReferrerNode, Role, Source};
-use super::manifest::{Descriptor, Document, Manifest, Node, annotation, media};
+use super::manifest::{Descriptor, Manifest, Node, annotation, media};
 use super::reference::Tag;
-use super::store::{self, Referrer, Store, Verified};
+use super::store::{Store, Verified};
+use super::walk;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
-
-/// A release has three levels; images with attestations of their SBOMs have five.
-const MAX_DEPTH: usize = 12;
-
-/// A release of ten platforms with ten binaries each has about 400 manifests.
-const MAX_NODES: usize = 20_000;
-
-/// Manifests are held until they are sent; those of a release have some hundred kilobytes.
-const MAX_BYTES: u64 = 256 << 20;
-
-/// What cosign 2 keeps under tags of its own beside a manifest (cosign, specs/SIGNATURE_SPEC.md): signatures,
-/// attestations, SBOMs. No listing of referrers shows them.
-const COMPANIONS: [&str; 3] = ["sig", "att", "sbom"];
 
 /// Where the bytes of a blob come from.
 #[derive(Clone, Copy)]
@@ -52,6 +37,8 @@ pub struct Graph<'a> {
     pub companions: Vec<(Tag, Node)>,
     /// What something points at, and is not there.
     pub missing: Vec<Missing>,
+    /// What a list names as a referrer, and is not there: a copy is whole without it.
+    pub gone: Vec<Missing>,
 }
 
 /// Bytes that a manifest points at.
@@ -163,14 +150,7 @@ impl<'a> Graph<'a> {
     /// # Errors
     /// Those of the store, and a graph without end.
     pub fn read(store: &'a dyn Store, root: Node) -> Result<Self, Error> {
-        let mut walk = Walk {
-            store,
-            seen: BTreeSet::new(),
-            held: 0,
-            graph: Graph { root: Some(root.clone()), ..Graph::default() },
-        };
-        walk.node(&root, Place::Trunk, 0)?;
-        Ok(walk.graph)
+        walk::read(store, root)
     }
 
     /// The manifest with a digest.
@@ -198,122 +178,26 @@ impl<'a> Graph<'a> {
     }
 }
 
+// How a walk through a store adds to what it found.
+impl<'a> Graph<'a> {
+    pub(super) fn add_blob(&mut self, store: &'a dyn Store, blob: &Descriptor) {
+        let title = blob.annotations.get(annotation::TITLE).cloned();
+        let name = title.unwrap_or_else(|| blob.digest.to_string());
+        let (descriptor, origin) = (blob.plain(), Origin::Store(store));
+        self.blobs.push(GraphBlob { name, descriptor, origin });
+    }
+
+    pub(super) fn add_manifest(&mut self, manifest: &Manifest, node: &Node) {
+        if let Some(role) = debug_role(manifest) {
+            self.debug_file(&role, node);
+        }
+    }
+}
+
 impl<'a> GraphBlob<'a> {
     fn of(blob: &'a Blob) -> Self {
         let (name, descriptor) = (blob.name.clone(), blob.descriptor.clone());
         Self { name, descriptor, origin: Origin::Source(&blob.source) }
-    }
-}
-
-/// Where in the graph a manifest stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// It is what was asked for, or in an index that is.
-    Trunk,
-    /// It hangs on something.
-    Branch,
-}
-
-struct Walk<'a> {
-    store: &'a dyn Store,
-    seen: BTreeSet<Digest>,
-    held: u64,
-    graph: Graph<'a>,
-}
-
-impl<'a> Walk<'a> {
-    fn node(&mut self, node: &Node, place: Place, depth: usize) -> Result<(), Error> {
-        let digest = node.descriptor.digest;
-        if !self.seen.insert(digest) {
-            return Ok(());
-        }
-        self.held += node.descriptor.size;
-        if depth > MAX_DEPTH || self.graph.nodes.len() > MAX_NODES || self.held > MAX_BYTES {
-            let reason = format!(
-                "more than {MAX_DEPTH} levels, {MAX_NODES} manifests or {MAX_BYTES} bytes of them"
-            );
-            return Err(Error::Malformed { what: format!("the graph around {digest}"), reason });
-        }
-        match node.document()? {
-            Document::Index(index) => {
-                for child in &index.manifests {
-                    self.child(child, digest, place, depth)?;
-                }
-            }
-            Document::Manifest(manifest) => {
-                for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-                    self.blob(blob);
-                }
-                if let Some(role) = debug_role(&manifest) {
-                    self.graph.debug_file(&role, node);
-                }
-            }
-        }
-        self.graph.nodes.push(node.clone());
-        self.referrers(&digest, depth)?;
-        if place == Place::Trunk {
-            self.companions(&digest, depth)?;
-        }
-        Ok(())
-    }
-
-    fn child(
-        &mut self,
-        child: &Descriptor,
-        of: Digest,
-        place: Place,
-        depth: usize,
-    ) -> Result<(), Error> {
-        // A blob in an index is odd and allowed.
-        if !child.is_manifest() && !child.media_type.is_empty() {
-            self.blob(child);
-            return Ok(());
-        }
-        match store::load(self.store, child) {
-            Ok(node) => self.node(&node, place, depth + 1),
-            Err(Error::NotFound { .. }) => {
-                let what = match &child.platform {
-                    Some(platform) => format!("the manifest of {platform}"),
-                    None => "a manifest of the index".to_owned(),
-                };
-                self.graph.missing.push(Missing { what, digest: child.digest, of });
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn referrers(&mut self, subject: &Digest, depth: usize) -> Result<(), Error> {
-        for Referrer { descriptor, node, .. } in store::referrers(self.store, subject, None)? {
-            self.node(&node, Place::Branch, depth + 1)?;
-            self.graph.referrers.push(Edge { subject: *subject, referrer: descriptor });
-        }
-        Ok(())
-    }
-
-    fn companions(&mut self, digest: &Digest, depth: usize) -> Result<(), Error> {
-        for suffix in COMPANIONS {
-            let Some(tag) = Tag::new(&format!("sha256-{}.{suffix}", digest.hex())) else {
-                continue;
-            };
-            let Some(node) = self.store.tagged(&tag)? else { continue };
-            self.node(&node, Place::Branch, depth + 1)?;
-            self.graph.companions.push((tag, node));
-        }
-        Ok(())
-    }
-
-    fn blob(&mut self, blob: &Descriptor) {
-        // Layers that may not be passed on lie elsewhere (OCI image-spec, "Non-Distributable Layers").
-        let stays = ["nondistributable", "foreign"];
-        if !self.seen.insert(blob.digest) || stays.iter().any(|word| blob.media_type.contains(word))
-        {
-            return;
-        }
-        let title = blob.annotations.get(annotation::TITLE).cloned();
-        let name = title.unwrap_or_else(|| blob.digest.to_string());
-        let (descriptor, origin) = (blob.plain(), Origin::Store(self.store));
-        self.graph.blobs.push(GraphBlob { name, descriptor, origin });
     }
 }
 

@@ -40,6 +40,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod walk;
 
 pub use artifact::{Artifact, Blob, DebugFiles, PlatformNode, ReferrerNode, Role, Source};
 pub use audit::{Audit, Program, Verdict, audit};

@@ -199,10 +199,16 @@ pub fn files_in(referrer: &Referrer) -> Result<Vec<RemoteFile>, Error> {
 /// # Errors
 /// Those of the store.
 pub fn signatures(store: &dyn Store, manifest: &Digest) -> Result<Vec<Vec<u8>>, Error> {
+    bundles(store, store::referrers(store, manifest, Some(media::BUNDLE))?)
+}
+
+/// The Sigstore bundles among referrers.
+pub(super) fn bundles(
+    store: &dyn Store,
+    referrers: impl IntoIterator<Item = Referrer>,
+) -> Result<Vec<Vec<u8>>, Error> {
     let mut bundles = Vec::new();
-    for referrer in
-        store::referrers(store, manifest, Some(media::BUNDLE))?.into_iter().take(MAX_BUNDLES)
-    {
+    for referrer in referrers.into_iter().take(MAX_BUNDLES) {
         bundles.extend(bundle_in(store, &referrer)?);
     }
     Ok(bundles)

@@ -200,6 +200,15 @@ pub struct Referrer {
     pub document: Document,
 }
 
+/// What a store lists as the referrers of a manifest.
+#[derive(Debug, Default)]
+pub struct Referrers {
+    /// Those that are.
+    pub there: Vec<Referrer>,
+    /// The entries whose manifest is not there.
+    pub gone: Vec<Descriptor>,
+}
+
 /// More referrers of one manifest than this are not looked at.
 const MAX_REFERRERS: usize = 5000;
 
@@ -218,7 +227,19 @@ pub fn referrers(
     subject: &Digest,
     wanted: Option<&str>,
 ) -> Result<Vec<Referrer>, Error> {
-    let mut found: Vec<Referrer> = Vec::new();
+    referrers_and_gone(store, subject, wanted).map(|found| found.there)
+}
+
+/// The same, and the entries whose manifest is gone.
+///
+/// # Errors
+/// Those of [`referrers`].
+pub fn referrers_and_gone(
+    store: &dyn Store,
+    subject: &Digest,
+    wanted: Option<&str>,
+) -> Result<Referrers, Error> {
+    let Referrers { there: mut found, mut gone } = Referrers::default();
     let mut held = 0;
     for entry in store.listed(subject, wanted)?.into_iter().take(MAX_REFERRERS) {
         let stated = entry.artifact_type.as_deref().unwrap_or_default();
@@ -227,7 +248,10 @@ pub fn referrers(
         if other || found.iter().any(|referrer| referrer.descriptor.digest == entry.digest) {
             continue;
         }
-        let Some(node) = store.manifest(&entry.digest)? else { continue };
+        let Some(node) = store.manifest(&entry.digest)? else {
+            gone.push(entry);
+            continue;
+        };
         let Ok(document) = node.document() else { continue };
         let belongs = document.subject().is_some_and(|belongs| belongs.digest == *subject);
         if !belongs || wanted.is_some_and(|wanted| wanted != document.kind()) {
@@ -238,7 +262,7 @@ pub fn referrers(
         let descriptor = described(&node, &document);
         found.push(Referrer { descriptor, node, document });
     }
-    Ok(found)
+    Ok(Referrers { there: found, gone })
 }
 
 /// The descriptor of a referrer as a listing has to show it.

@@ -1,5 +1,9 @@
 //! How bytes get to a registry and back: mounted, through a proxy, over TLS with an authority of one's own.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use crate::support::faulty::Faulty;
 use crate::support::release::{self, push};
 use crate::support::server::{Auth, Kind, PASSWORD, Server, login};
@@ -99,4 +103,31 @@ fn a_mirror_is_read_before_its_registry_and_lacks_nothing_with_it() {
     run(&at, &["pull", &reference], &[("XPOST_MIRRORS", "x")]).exits(2, &["HOST[/NAME]"]);
     // What is written goes to the registry itself.
     run(&at, &["push", &reference], &everywhere).exits(7, &["cannot push"]);
+}
+
+#[test]
+fn what_hangs_together_is_asked_for_once_and_several_at_a_time() {
+    let (server, at) = (Server::start(Kind::Distribution), release::small());
+    push(&at, &server.reference("app:v1"));
+    let (lists, now, most) = (Mutex::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+    let seen = Arc::new((lists, now, most));
+    let kept = Arc::clone(&seen);
+    let faulty = Faulty::before(&server.host(), move |_, asked, answer| {
+        let (lists, now, most): &(Mutex<Vec<String>>, AtomicUsize, AtomicUsize) = &kept;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(50));
+        now.fetch_sub(1, Ordering::SeqCst);
+        if asked.contains("/referrers/") || asked.contains("/manifests/sha256-") {
+            lists.lock().unwrap().push(asked.to_owned());
+        }
+        answer
+    });
+    at.run(["verify", "--complete", &faulty.reference("app:v1")]).succeeds();
+    let (lists, _, most) = &*seen;
+    let mut lists = lists.lock().unwrap().clone();
+    let all = lists.len();
+    lists.sort();
+    lists.dedup();
+    assert!(all > 20 && lists.len() == all, "{all} questions, {} of them different", lists.len());
+    assert!(most.load(Ordering::SeqCst) > 2, "{most:?} at a time");
 }
