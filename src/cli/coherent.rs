@@ -61,32 +61,52 @@ pub(super) fn twins(one: &dyn Display, other: &dyn Display, id: &BuildId) -> Str
     )
 }
 
+/// What is signed and published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The files themselves.
+    Release,
+    /// Runnable images of them.
+    Image,
+}
+
 /// A manifest that can be signed, what a signature of it says, and the bundle that lies there.
 pub(super) struct Signable<'release> {
     pub(super) statement: Statement,
     pub(super) bundle: Option<&'release Product>,
 }
 
-/// The manifests of a release with their statements: the platforms, then the index.
+/// The manifests of a release or of its images with their statements: the platforms, then the index.
 pub(super) fn signables<'release>(
     release: &'release Release,
     artifact: &Artifact,
+    form: Form,
 ) -> Vec<Signable<'release>> {
     let digest = |node: &Node| node.descriptor.digest;
     let platforms = release.platforms.iter().zip(&artifact.platforms).map(|(of, node)| Signable {
         statement: Statement::for_platform(digest(&node.node), of),
-        bundle: of.bundle.as_ref(),
+        bundle: match form {
+            Form::Release => of.bundle.as_ref(),
+            Form::Image => release.image_bundle(Some(&of.platform.directory())),
+        },
     });
     let index = Signable {
         statement: Statement::for_index(digest(&artifact.index), release),
-        bundle: release.bundle.as_ref(),
+        bundle: match form {
+            Form::Release => release.bundle.as_ref(),
+            Form::Image => release.image_bundle(None),
+        },
     };
     platforms.chain([index]).collect()
 }
 
-/// Whether anything in the release is signed.
-pub(super) fn is_signed(release: &Release) -> bool {
-    release.bundle.is_some() || release.platforms.iter().any(|platform| platform.bundle.is_some())
+/// Whether anything of it is signed.
+pub(super) fn is_signed(release: &Release, form: Form) -> bool {
+    let mut platforms = release.platforms.iter();
+    match form {
+        Form::Release => release.bundle.is_some() || platforms.any(|of| of.bundle.is_some()),
+        Form::Image => !release.image_bundles.is_empty(),
+    }
 }
 
 /// Refuses signatures that do not cover what they would be published with, and those of files that the release has not
@@ -95,17 +115,18 @@ pub(super) fn check_signatures(
     release: &Release,
     public: &Release,
     artifact: &Artifact,
+    form: Form,
 ) -> Result<(), Failure> {
-    if !is_signed(release) {
+    if !is_signed(release, form) {
         return Ok(());
     }
     let mut failure = Failure::plain(
         Exit::Refused,
         "cannot publish this release: its signatures are not about it as it is",
     );
-    let whole = signables(release, artifact);
+    let whole = signables(release, artifact, form);
     for (Signable { statement, bundle }, whole) in
-        signables(public, artifact).into_iter().zip(whole)
+        signables(public, artifact, form).into_iter().zip(whole)
     {
         let name = statement.manifest().name.clone();
         let Some(bundle) = bundle else {
@@ -140,7 +161,10 @@ pub(super) fn check_signatures(
     if failure.reasons.is_empty() {
         return Ok(());
     }
-    Err(failure.hint("something changed after it was signed: run xpost sign again"))
+    Err(failure.hint(match form {
+        Form::Release => "something changed after it was signed: run xpost sign again",
+        Form::Image => "something changed after it was signed: run xpost sign --image again, with the options of the push",
+    }))
 }
 
 /// The bytes of a bundle.

@@ -137,7 +137,7 @@ impl Command {
             Self::Slim(args) => ("slim", slim::run(&args, global, ui)),
             Self::Restore(args) => ("restore", restore::run(&args, ui)),
             Self::Sbom(args) => ("sbom", sbom::run(&args, global, ui)),
-            Self::Sign(args) => ("sign", sign::run(args, global, ui)),
+            Self::Sign(args) => ("sign", sign::run(&args, global, ui)),
             Self::Push(args) => ("push", push::run(&args, global, ui)),
             Self::Verify(args) => (args.name(), verify::run(&args, ui)),
             Self::Pull(args) => ("pull", pull::run(&args, ui)),

@@ -2,23 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::Global;
-use super::coherent;
+use super::coherent::{self, Form};
 use super::failure::{self, Exit, Failure};
 use super::files::{self, PlainFile};
 use super::published::{self, Beside, Publishing};
 use super::pull;
-use super::sign::annotation;
+use super::sign::{ImageContents, annotation};
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
 use crate::oci::manifest::{Manifest, PlatformEntry, media};
-use crate::oci::{
-    self, Access, Artifact, DebugFiles, Graph, ImageOptions, Options, Reference, Tag,
-};
+use crate::oci::{self, Access, Artifact, DebugFiles, Graph, Options, Reference, Tag};
 use crate::release::{self, Release, Staged};
 
 /// Publish the release to a registry, or into an OCI layout
@@ -53,12 +50,8 @@ pub(super) struct Args {
     /// Publish runnable images instead: of static programs, one layer for each platform
     #[arg(long, conflicts_with = "files")]
     image: bool,
-    /// Certificate authorities for the image: a PEM file
-    #[arg(long, value_name = "FILE", requires = "image")]
-    ca_certificates: Option<PathBuf>,
-    /// Which program the image starts, where there are several
-    #[arg(long, value_name = "NAME", requires = "image")]
-    entrypoint: Option<String>,
+    #[command(flatten)]
+    contents: ImageContents,
     /// Also publish the debug files as an image to mount at /usr/lib/debug, under the tag with -debug behind it
     #[arg(long, conflicts_with_all = ["files", "no_debug"])]
     debug_image: bool,
@@ -88,17 +81,12 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         (false, None) => release.clone(),
         _ => without_debug(release.clone()),
     };
-    let artifact = if args.image {
-        let options = ImageOptions {
-            certificates: args.ca_certificates.clone(),
-            entrypoint: args.entrypoint.clone(),
-        };
-        Artifact::images(&public, &options).map_err(explain)?
-    } else {
-        let artifact = Artifact::of(&public);
-        coherent::check_signatures(&release, &public, &artifact)?;
-        artifact
+    let form = if args.image { Form::Image } else { Form::Release };
+    let artifact = match form {
+        Form::Image => Artifact::images(&public, &args.contents.options()).map_err(explain)?,
+        Form::Release => Artifact::of(&public),
     };
+    coherent::check_signatures(&release, &public, &artifact, form)?;
     let debug_image = args.debug_image.then(|| DebugImage::of(args, &release)).transpose()?;
     let graph = Graph::of(&artifact);
     let private = args.debug_to.as_ref().map(|to| private(to, &release, &artifact)).transpose()?;
@@ -129,10 +117,11 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     for line in contents(&public).lines() {
         ui.note(line);
     }
-    if args.image {
-        ui.warn("an image is not signed by xpost sign, which signs the files (cosign sign does)");
-    } else if !coherent::is_signed(&release) {
-        ui.warn("the release is not signed (xpost sign --key KEY)");
+    if !coherent::is_signed(&release, form) {
+        ui.warn(match form {
+            Form::Release => "the release is not signed (xpost sign --key KEY)",
+            Form::Image => "the image is not signed (xpost sign --key KEY --image)",
+        });
     }
     let connection = args.reach.connection(&args.reference)?;
     let target = store::open_with(&args.reference, Access::Write, &connection)?;
@@ -219,7 +208,7 @@ fn prepare(args: &Args, global: &Global) -> Result<Release, Failure> {
     let mut release = release::read(root).map_err(|error| failure::release(error, root))?;
     let mut given = args.annotations.iter();
     if given.any(|(key, value)| release.annotations.get(key) != Some(value))
-        && coherent::is_signed(&release)
+        && coherent::is_signed(&release, Form::Release)
     {
         return Err(Failure::plain(Exit::Refused, "cannot annotate this release")
             .because("it is signed, and the signature covers the annotations")

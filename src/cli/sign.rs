@@ -1,6 +1,5 @@
 //! `xpost sign`: sign the manifests of the release and every file in it; make keys.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,12 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::Global;
-use super::coherent::{self, Signable};
+use super::coherent::{self, Form, Signable};
 use super::failure::{self, Exit, Failure};
+use super::store;
 use super::ui::{self, Ui};
 use crate::fs::{self, AtomicFile, Mode};
-use crate::oci::Artifact;
-use crate::release::{self, INDEX_BUNDLE, Release, Staged, companion};
+use crate::oci::{Artifact, ImageOptions};
+use crate::release::{self, INDEX_BUNDLE, Release, Staged, companion, image_bundle};
 use crate::sign::{self, Existing, PublicKey, Signer, SigningKey};
 
 /// Sign the release, or make a key
@@ -27,7 +27,8 @@ use crate::sign::{self, Existing, PublicKey, Signer, SigningKey};
 Examples:
   xpost sign --generate-key release.key            # and release.pub
   xpost sign --key release.key
-  xpost sign --key release.key --annotation org.opencontainers.image.version=1.2.0")]
+  xpost sign --key release.key --annotation org.opencontainers.image.version=1.2.0
+  xpost sign --key release.key --image             # and what push --image publishes")]
 pub(super) struct Args {
     /// The private key, ECDSA P-256 as PKCS#8 PEM
     #[arg(long, value_name = "FILE", required_unless_present = "generate_key")]
@@ -38,6 +39,31 @@ pub(super) struct Args {
     /// An annotation of the index, which the signature then covers
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = annotation)]
     annotations: Vec<(String, String)>,
+    /// Also sign the images that `push --image` makes with the same options
+    #[arg(long, conflicts_with = "generate_key")]
+    image: bool,
+    #[command(flatten)]
+    contents: ImageContents,
+}
+
+/// What images hold besides programs, and start.
+#[derive(clap::Args)]
+pub(super) struct ImageContents {
+    /// Certificate authorities for the image: a PEM file
+    #[arg(long, value_name = "FILE", requires = "image")]
+    ca_certificates: Option<PathBuf>,
+    /// Which program the image starts, where there are several
+    #[arg(long, value_name = "NAME", requires = "image")]
+    entrypoint: Option<String>,
+}
+
+impl ImageContents {
+    pub(super) fn options(&self) -> ImageOptions {
+        ImageOptions {
+            certificates: self.ca_certificates.clone(),
+            entrypoint: self.entrypoint.clone(),
+        }
+    }
 }
 
 /// `KEY=VALUE`
@@ -52,12 +78,10 @@ pub(super) fn annotation(text: &str) -> Result<(String, String), String> {
     }
 }
 
-pub(super) fn run(args: Args, global: &Global, ui: Ui) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     match (&args.generate_key, &args.key) {
         (Some(path), _) => generate(path, ui),
-        (None, Some(key)) => {
-            sign_release(key, args.annotations.into_iter().collect(), &global.release_dir, ui)
-        }
+        (None, Some(key)) => sign_release(key, args, &global.release_dir, ui),
         (None, None) => {
             Err(Failure::plain(Exit::Usage, "no key was given").hint("xpost sign --key FILE"))
         }
@@ -103,25 +127,29 @@ fn generate(path: &Path, ui: Ui) -> Result<(), Failure> {
     )
 }
 
-fn sign_release(
-    key: &Path,
-    annotations: BTreeMap<String, String>,
-    root: &Path,
-    ui: Ui,
-) -> Result<(), Failure> {
+fn sign_release(key: &Path, args: &Args, root: &Path, ui: Ui) -> Result<(), Failure> {
     let key = read_key(key)?;
     let explain = |error| failure::release(error, root);
     let mut release = release::read(root).map_err(explain)?;
     coherent::check(&release, true)?;
     coherent::warn_of_twins(&release, ui);
-    release.annotations.extend(annotations);
-    let artifact = Artifact::of(&release);
+    release.annotations.extend(args.annotations.iter().cloned());
+    let mut forms = vec![(Form::Release, Artifact::of(&release))];
+    if args.image {
+        let images = Artifact::images(&release, &args.contents.options());
+        let images = images.map_err(|error| store::failure("cannot sign the images", &error))?;
+        forms.push((Form::Image, images));
+    }
     let mut staged = Staged::default();
     staged.annotate(root, &release.annotations).map_err(explain)?;
     let mut rows = Vec::new();
     let mut text = String::new();
-    for (place, signable) in coherent::signables(&release, &artifact).into_iter().enumerate() {
-        let paths = bundle_paths(&release, root, place);
+    let signables = forms.iter().flat_map(|(form, artifact)| {
+        let signables = coherent::signables(&release, artifact, *form).into_iter().enumerate();
+        signables.map(|(place, signable)| (*form, place, signable))
+    });
+    for (form, place, signable) in signables {
+        let paths = bundle_paths(&release, root, form, place);
         let (bytes, outcome) = bundle(&signable, &paths, &key)?;
         for path in &paths {
             if fs::digest(path).ok().map(|(digest, _)| digest)
@@ -134,7 +162,8 @@ fn sign_release(
         let files = signable.statement.files().len();
         let _ = writeln!(
             text,
-            "{}  {}  {files} files  {}",
+            "{}{}  {}  {files} files  {}",
+            if form == Form::Image { "image " } else { "" },
             ui::safe(&manifest.name),
             manifest.digest,
             outcome.word()
@@ -142,7 +171,7 @@ fn sign_release(
         let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         rows.push(json!({
             "manifest": manifest.name, "digest": manifest.digest, "files": files,
-            "outcome": outcome.word(), "bundles": paths,
+            "outcome": outcome.word(), "bundles": paths, "image": form == Form::Image,
         }));
     }
     staged.commit()?;
@@ -172,9 +201,14 @@ impl Outcome {
 }
 
 /// Where the bundle of a manifest lies: beside each binary of the platform, or in the release directory for the
-/// index, which follows the platforms.
-fn bundle_paths(release: &Release, root: &Path, place: usize) -> Vec<PathBuf> {
-    match release.platforms.get(place) {
+/// index, which follows the platforms, and for images.
+fn bundle_paths(release: &Release, root: &Path, form: Form, place: usize) -> Vec<PathBuf> {
+    let platform = release.platforms.get(place);
+    if form == Form::Image {
+        let directory = platform.map(|of| of.platform.directory());
+        return vec![root.join(image_bundle(directory.as_deref()))];
+    }
+    match platform {
         Some(platform) => {
             let directory = root.join(platform.platform.directory());
             platform

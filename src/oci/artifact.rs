@@ -277,7 +277,7 @@ impl Parts {
         self.refer(subject, Role::Sbom, Manifest::new(kind, vec![layer]));
     }
 
-    fn bundle(&mut self, subject: &Node, bundle: Option<&Product>) {
+    pub(super) fn bundle(&mut self, subject: &Node, bundle: Option<&Product>) {
         let Some(bundle) = bundle else { return };
         let layer = self.layer(media::BUNDLE, bundle);
         let mut manifest = Manifest::new(media::BUNDLE, vec![layer]);

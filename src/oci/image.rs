@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::Error;
 use super::artifact::{Artifact, Blob, Parts, PlatformNode, Source, entry};
-use super::manifest::{Descriptor, Index, Manifest, media};
+use super::manifest::{Descriptor, Index, Manifest, Node, media};
 use crate::digest::{Digest, Hashing};
 use crate::fs;
 use crate::inspect::{Libc, Platform};
@@ -47,12 +47,13 @@ pub struct LayerEntry {
 }
 
 impl Artifact {
-    /// The images of a release: one index, one image for each platform, with the release's debug files and SBOMs.
+    /// The images of a release: one index, one image for each platform, with the release's debug files and SBOMs, and
+    /// the signatures of the images.
     ///
     /// # Errors
     /// [`Error::NotRunnable`] for what needs more than itself to run, and where nothing says what to start.
     pub fn images(release: &Release, options: &ImageOptions) -> Result<Self, Error> {
-        Self::of_images(release, |parts, of| {
+        let (mut parts, index, platforms) = of_images(release, |parts, of| {
             let entrypoint = entrypoint(of, options)?;
             let mut entries = BTreeSet::new();
             for binary in &of.binaries {
@@ -68,7 +69,13 @@ impl Artifact {
             let platform = parts.image(&of.platform, entries, Some(run))?;
             parts.companions(&platform.node, of);
             Ok(Some(platform))
-        })
+        })?;
+        // From here the digests that are signed are fixed; a bundle changes none of them.
+        for PlatformNode { platform, node } in &platforms {
+            parts.bundle(node, release.image_bundle(Some(&platform.directory())));
+        }
+        parts.bundle(&index, release.image_bundle(None));
+        Ok(parts.into_artifact(index, platforms))
     }
 
     /// The debug files of a release as images whose root is a `.build-id` tree, to be mounted at `/usr/lib/debug`.
@@ -76,7 +83,7 @@ impl Artifact {
     /// # Errors
     /// Files that cannot be read.
     pub fn debug_images(release: &Release) -> Result<Self, Error> {
-        Self::of_images(release, |parts, of| {
+        let (parts, index, platforms) = of_images(release, |parts, of| {
             let mut entries = BTreeSet::new();
             for binary in &of.binaries {
                 let (Some(id), Some(debug)) = (&binary.build_id, &binary.debug) else { continue };
@@ -89,22 +96,24 @@ impl Artifact {
                 return Ok(None);
             }
             parts.image(&of.platform, entries, None).map(Some)
-        })
+        })?;
+        Ok(parts.into_artifact(index, platforms))
     }
+}
 
-    fn of_images(
-        release: &Release,
-        make: impl Fn(&mut Parts, &PlatformRelease) -> Result<Option<PlatformNode>, Error>,
-    ) -> Result<Self, Error> {
-        let mut parts = Parts::default();
-        let mut platforms = Vec::new();
-        for of in &release.platforms {
-            platforms.extend(make(&mut parts, of)?);
-        }
-        let mut index = Index::new(None, platforms.iter().map(entry).collect());
-        index.annotations.clone_from(&release.annotations);
-        Ok(parts.into_artifact(index.to_node(), platforms))
+/// An image for each platform that `make` makes one of, and their index.
+fn of_images(
+    release: &Release,
+    make: impl Fn(&mut Parts, &PlatformRelease) -> Result<Option<PlatformNode>, Error>,
+) -> Result<(Parts, Node, Vec<PlatformNode>), Error> {
+    let mut parts = Parts::default();
+    let mut platforms = Vec::new();
+    for of in &release.platforms {
+        platforms.extend(make(&mut parts, of)?);
     }
+    let mut index = Index::new(None, platforms.iter().map(entry).collect());
+    index.annotations.clone_from(&release.annotations);
+    Ok((parts, index.to_node(), platforms))
 }
 
 /// What the image of a platform starts.

@@ -68,6 +68,7 @@ impl Home {
                 "org.opencontainers.image.version".into(),
                 version.into(),
             )]),
+            image_bundles: Vec::new(),
             problems: Vec::new(),
             strangers: Vec::new(),
             bundle: Some(self.file("", "index.sigstore.json", "bundle of the index")),

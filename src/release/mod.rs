@@ -11,7 +11,7 @@ pub mod title;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use names::{INDEX_BUNDLE, STATE, companion, refuse_name};
+pub use names::{INDEX_BUNDLE, STATE, companion, image_bundle, refuse_name};
 pub use read::{Error, Problem, read};
 pub use stage::Staged;
 
@@ -105,6 +105,8 @@ pub struct Release {
     pub annotations: BTreeMap<String, String>,
     /// The signature of the index and all files, `index.sigstore.json`.
     pub bundle: Option<Product>,
+    /// The signatures of the images that are made of it, `image.sigstore.json` and `image-<directory>.sigstore.json`.
+    pub image_bundles: Vec<Product>,
     /// What does not belong together; nothing is published before there are none.
     pub problems: Vec<Problem>,
     /// Files in the directory that are no part of a release, and are ignored.
@@ -116,6 +118,13 @@ impl Release {
     pub fn binaries(&self) -> impl Iterator<Item = (&Platform, &Binary)> {
         self.platforms.iter().flat_map(|of| of.binaries.iter().map(|binary| (&of.platform, binary)))
     }
+
+    /// The signature of the image of a platform, by its directory, or of the images' index.
+    pub fn image_bundle(&self, directory: Option<&str>) -> Option<&Product> {
+        let name = image_bundle(directory);
+        self.image_bundles.iter().find(|bundle| bundle.name == name)
+    }
+
     /// Different programs with one build-id: each with the first that has it.
     pub fn twins(&self) -> Vec<(&Binary, &Binary)> {
         let mut firsts: BTreeMap<&BuildId, &Binary> = BTreeMap::new();

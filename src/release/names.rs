@@ -7,6 +7,22 @@ pub const STATE: &str = "release.json";
 /// The signature of the index.
 pub const INDEX_BUNDLE: &str = "index.sigstore.json";
 
+/// The signature of an image: of the image of a platform, by its directory, or of their index.
+///
+/// It lies beside the index's, because in a platform's directory a binary may be called `image`.
+pub fn image_bundle(directory: Option<&str>) -> String {
+    match directory {
+        Some(directory) => format!("image-{directory}.sigstore.json"),
+        None => "image.sigstore.json".to_owned(),
+    }
+}
+
+/// Whether a file beside the index's signature is that of an image.
+pub(super) fn is_image_bundle(name: &str) -> bool {
+    let middle = name.strip_prefix("image").and_then(|rest| rest.strip_suffix(".sigstore.json"));
+    middle.is_some_and(|middle| middle.is_empty() || middle.starts_with('-'))
+}
+
 /// What a file of a platform directory is, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::names::{Kind, classify};
+use super::names::{Kind, classify, is_image_bundle};
 use super::{
     Binary, INDEX_BUNDLE, PlatformRelease, Product, Release, STATE, Sbom, companion, refuse_name,
 };
@@ -131,6 +131,7 @@ pub fn read(root: &Path) -> Result<Release, Error> {
         platforms: Vec::new(),
         annotations: state(root)?.annotations,
         bundle: None,
+        image_bundles: Vec::new(),
         problems: Vec::new(),
         strangers: Vec::new(),
     };
@@ -138,6 +139,8 @@ pub fn read(root: &Path) -> Result<Release, Error> {
         let path = root.join(&name);
         if name == INDEX_BUNDLE {
             release.bundle = Some(product(&path, &name)?);
+        } else if is_image_bundle(&name) {
+            release.image_bundles.push(product(&path, &name)?);
         } else if name.starts_with('.') || name == STATE {
         } else if fs::is_dir(&path) {
             let found = platform(&path, &mut release)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::names::{Kind, classify};
+use super::names::{Kind, classify, is_image_bundle};
 use super::{Error, INDEX_BUNDLE, STATE, read};
 use crate::fs::{self, AtomicFile, Attributes, Mode, NewDirs};
 
@@ -76,7 +76,10 @@ impl Staged {
                 self.remove(root.join(directory).join(other));
             }
         }
-        self.remove(root.join(INDEX_BUNDLE));
+        let of_images = fs::list(root)?.into_iter().filter(|name| is_image_bundle(name));
+        for name in of_images.chain([INDEX_BUNDLE.to_owned()]) {
+            self.remove(root.join(name));
+        }
         Ok(())
     }
 

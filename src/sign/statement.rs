@@ -273,6 +273,7 @@ pub(super) mod tests {
             platforms: vec![release("arm64", Libc::Musl), release("amd64", Libc::Static)],
             annotations: BTreeMap::new(),
             bundle: None,
+            image_bundles: Vec::new(),
             problems: Vec::new(),
             strangers: Vec::new(),
         };

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::release::{self, refused};
+use crate::support::release::{self, BY_COSIGN, cosign, refused};
 use crate::support::server::{Kind, Server};
 use crate::support::tools;
 use crate::support::xpost::Xpost;
@@ -87,6 +87,63 @@ fn an_image_is_not_pulled_as_files_and_its_debug_files_are() {
     let pulled = at.run(pull.into_iter().chain(here)).succeeds();
     assert!(pulled.stderr.contains("its program is in a layer"), "{pulled:?}");
     assert!(at.list().iter().any(|name| name.starts_with("site/debug/.build-id/")));
+}
+
+#[test]
+fn a_signed_image_is_one_that_cosign_and_xpost_verify() {
+    for kind in [Kind::Distribution, Kind::Cuelabs] {
+        let (at, server) = (release::small(), Server::start(kind));
+        at.put("authorities.pem", "-----BEGIN CERTIFICATE-----\n");
+        let reference = format!("{}/org/app:v1-image", server.localhost());
+        let image = ["--image", "--ca-certificates", "authorities.pem"];
+        let push = [&["push", &reference], &image[..]].concat();
+        let verify = ["verify", &reference, "--key", "release.pub"];
+        let unsigned = at.run(&push).succeeds();
+        assert!(unsigned.stderr.contains("the image is not signed"), "{unsigned:?}");
+        refused(&at, &verify, 4, &["is not signed"]);
+
+        at.run([&["sign", "--key", "release.key"], &image[..]].concat()).succeeds();
+        let pushed = at.run([&push[..], &["--json"]].concat()).succeeds();
+        assert!(!pushed.stderr.contains("not signed"), "{pushed:?}");
+        let verified = at.run(verify).succeeds().stdout;
+        assert!(verified.contains("signed      app.debug"), "{verified}");
+        let by_cosign = ["--insecure-ignore-tlog", "--allow-insecure-registry"];
+        let with = |key: &'static str| [&["--key", key], &by_cosign[..]].concat();
+        let found = at.run(["discover", &reference, "--json"]).succeeds().json();
+        let child = found["tree"]["manifests"][0]["digest"].as_str().unwrap().to_owned();
+        let child = format!("{}/org/app@{child}", server.localhost());
+        for manifest in [&reference, &child] {
+            cosign(&at, &[&["verify"], &with("release.pub")[..], &[manifest]].concat());
+        }
+        // What others attest of it stands beside.
+        cosign(&at, &["generate-key-pair"]);
+        at.put("claim.json", r#"{"checked":true}"#);
+        let by_digest =
+            format!("{}/org/app@{}", server.localhost(), pushed.json()["digest"].as_str().unwrap());
+        let claim = ["--predicate", "claim.json", "--type", "custom", &by_digest];
+        cosign(&at, &[&["attest"], &BY_COSIGN[..], &claim].concat());
+        let attested = ["verify-attestation", "--type", "custom"];
+        cosign(&at, &[&attested, &with("cosign.pub")[..], &[&reference]].concat());
+        at.run(verify).succeeds();
+        at.run(["verify", &reference, "--complete"]).succeeds();
+    }
+}
+
+#[test]
+fn the_signature_of_another_image_is_not_published() {
+    let at = release::small();
+    at.run(["sign", "--key", "release.key", "--image"]).succeeds();
+    let again = at.run(["sign", "--key", "release.key", "--image"]).succeeds().stdout;
+    assert_eq!(again.matches("signed already").count(), 6, "{again}");
+    at.run(["push", "oci:lay:v1-image", "--image"]).succeeds();
+    at.put("authorities.pem", "-----BEGIN CERTIFICATE-----\n");
+    let push = ["push", "oci:lay:v2-image", "--image", "--ca-certificates", "authorities.pem"];
+    refused(&at, &push, 3, &["image.sigstore.json does not cover oci:index", "sign --image again"]);
+    // What is made anew is no longer signed, and neither is its image.
+    let file = crate::support::corpus::path("c-musl");
+    at.run(["slim", "--name", "app", "-g", file.to_str().unwrap()]).succeeds();
+    assert!(!at.list().iter().any(|name| name.starts_with("xpost-out/image")), "{:?}", at.list());
+    refused(&at, &["sign", "--key", "release.key", "--entrypoint", "app"], 2, &["--image"]);
 }
 
 #[test]
