@@ -13,7 +13,12 @@ mkdir -p "$tools/bin" "$tools/stamps"
 
 main() {
     timed "apt packages" install_apt_packages
-    timed "docker-registry" install_docker_registry
+    local unpacked
+    for unpacked in "${unpacked_packages[@]}"; do
+        # Several words on purpose: the package and its programs.
+        # shellcheck disable=SC2086
+        timed "${unpacked%% *}" install_unpacked $unpacked
+    done
     timed "python tools" install_python_tools
     timed "go" install_go
     timed "old go" install_go_old
@@ -55,19 +60,27 @@ perf_package() {
     esac
 }
 
-install_docker_registry() {
-    if [[ -x $tools/bin/docker-registry ]]; then
+# PACKAGE PROGRAM…
+install_unpacked() {
+    local package=$1 program missing=()
+    shift
+    for program in "$@"; do
+        [[ -x $tools/bin/$program ]] || missing+=("$program")
+    done
+    if ((${#missing[@]} == 0)); then
         return
     fi
     # A run that was stopped may have left its own.
-    rm -rf "$tools"/docker-registry.*
+    rm -rf "$tools/$package".*
     local work
-    work=$(mktemp -d "$tools/docker-registry.XXXXXX")
+    work=$(mktemp -d "$tools/$package.XXXXXX")
     # The package lists may be empty on a machine where nothing else was missing.
-    [[ -n $(apt-cache madison "$registry_package" 2>/dev/null) ]] || retry as_root apt-get -qq update
-    (cd "$work" && retry apt-get -qq -o APT::Sandbox::User=root download "$registry_package")
+    [[ -n $(apt-cache madison "$package" 2>/dev/null) ]] || retry as_root apt-get -qq update
+    (cd "$work" && retry apt-get -qq -o APT::Sandbox::User=root download "$package")
     dpkg-deb --extract "$work"/*.deb "$work/unpacked"
-    put "$work/unpacked/usr/bin/docker-registry"
+    for program in "${missing[@]}"; do
+        put "$work/unpacked/usr/bin/$program"
+    done
     rm -rf "$work"
 }
 

@@ -45,6 +45,7 @@ mod refusals;
 mod registries;
 mod restore;
 mod road;
+mod runtimes;
 mod sections;
 mod slim;
 mod split_dwarf;

@@ -16,12 +16,16 @@ apt_packages=(
     qemu-user-static
     gdb gdb-multiarch elfutils lldb valgrind
     attr libcap2-bin unzip zip
-    skopeo apache2-utils
+    skopeo podman apache2-utils
     jq shellcheck
 )
 
-# Taken out of its package into .tools, because installing it would start a service that listens on all interfaces.
-registry_package=docker-registry
+# Packages, and the programs that are taken out of them into .tools: installing them would start a service, one of which
+# listens on all interfaces.
+unpacked_packages=(
+    "docker-registry docker-registry"
+    "containerd containerd ctr"
+)
 
 # The oldest Go that builds all of go_tools; an older or missing one is replaced by go.in's, below .tools.
 go_minimum=1.26.7
