@@ -168,6 +168,7 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
             "where it is your registry, allow it (distribution: REGISTRY_STORAGE_DELETE_ENABLED=true); others have a page \
              or an API of their own for it",
         ),
+        (Error::Changed { .. }, _) => failure.hint("run it again: both are in it then"),
         (Error::NoTag { .. }, _) => failure.hint("add a tag (:v1) or a digest (@sha256:…)"),
         (_, Exit::Authentication) => failure
             .hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),

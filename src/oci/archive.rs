@@ -2,7 +2,8 @@
 //!
 //! It is read in place: one look at all headers says where each file lies, and nothing is ever unpacked, so that no
 //! name in it can lead anywhere. What is written waits beside the archive in files without a name; at the end
-//! the whole archive is made anew, sorted and without times and owners, so equal contents are equal bytes.
+//! the whole archive is made anew, sorted and without times and owners, so equal contents are equal bytes. Where another
+//! process has made it anew in between, that is refused: what the other wrote would be lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Error;
 use super::at_once;
 use super::layout::{Contents, Files, INDEX, MARKER, blob_path};
+use super::manifest::MAX_MANIFEST;
+use super::store::check_size;
 use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Lock, Mode};
 use crate::tar::{self, Entries, Kind};
@@ -25,12 +28,14 @@ pub(super) struct Archive {
     path: PathBuf,
     /// What is in the file, as it was opened.
     there: BTreeMap<String, Place>,
+    /// And its index.
+    index: Vec<u8>,
     /// What will be in it, or not be in it any more.
     written: Mutex<BTreeMap<String, Option<AtomicFile>>>,
 }
 
 /// Where in the archive the contents of a file lie.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     offset: u64,
     size: u64,
@@ -47,8 +52,7 @@ impl Archive {
             let what = "archive: the file does not exist".to_owned();
             return Err(Error::NotFound { what, place: path.display().to_string() });
         }
-        let (there, _) = scan(path)?;
-        Ok(Self { path: path.to_owned(), there, written: Mutex::default() })
+        Self::of(path, scan(path)?.0)
     }
 
     /// To write to.
@@ -62,7 +66,24 @@ impl Archive {
                 return Err(Error::OtherContents { path: path.to_owned() });
             }
         }
-        Ok(Self { path: path.to_owned(), there, written: Mutex::default() })
+        Self::of(path, there)
+    }
+
+    fn of(path: &Path, there: BTreeMap<String, Place>) -> Result<Self, Error> {
+        let (path, written) = (path.to_owned(), Mutex::default());
+        let mut archive = Self { path, there, index: Vec::new(), written };
+        if let Some(place) = archive.there.get(INDEX) {
+            check_size(INDEX, place.size, MAX_MANIFEST)?;
+            let mut part = archive.part(*place)?;
+            part.read_to_end(&mut archive.index).map_err(fs::at("read", &archive.path))?;
+        }
+        Ok(archive)
+    }
+
+    /// Whether it is not the one any more that was opened. Blobs are named by their contents: places and index say all.
+    fn is_another(&self) -> Result<bool, Error> {
+        let now = Self::create(&self.path)?;
+        Ok(now.there != self.there || now.index != self.index)
     }
 
     /// Whether nothing is in it yet.
@@ -156,7 +177,7 @@ impl Files for Archive {
         Ok(())
     }
 
-    /// What is in an archive changes all at once.
+    /// What is in an archive changes all at once, at the end.
     fn lock(&self) -> Result<Option<Lock>, Error> {
         Ok(None)
     }
@@ -165,6 +186,11 @@ impl Files for Archive {
         let written = std::mem::take(&mut *self.written());
         if written.is_empty() {
             return Ok(());
+        }
+        let beside = self.path.parent().filter(|parent| *parent != Path::new(""));
+        let _lock = fs::lock(beside.unwrap_or(Path::new(".")))?;
+        if self.is_another()? {
+            return Err(Error::Changed { place: self.name() });
         }
         let file = AtomicFile::create(&self.path, Mode::Data)?;
         let mut out = io::BufWriter::with_capacity(1 << 16, file);

@@ -144,6 +144,12 @@ pub enum Error {
         /// The directory or file.
         path: PathBuf,
     },
+    /// An archive that another process has made anew since it was opened.
+    #[error("{place} was written by another process meanwhile: what it holds now was kept")]
+    Changed {
+        /// The archive.
+        place: String,
+    },
     /// A registry, where no network may be used.
     #[error("{place} is a registry, and {reason}")]
     NoNetwork {
@@ -282,7 +288,8 @@ impl Error {
             | Self::Needed { .. }
             | Self::NoDeletion { .. }
             | Self::ManyTags { .. }
-            | Self::OtherContents { .. } => Kind::Refused,
+            | Self::OtherContents { .. }
+            | Self::Changed { .. } => Kind::Refused,
             Self::NoTag { .. } | Self::SeveralReleases { .. } | Self::NoNetwork { .. } => {
                 Kind::Usage
             }

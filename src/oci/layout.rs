@@ -491,6 +491,31 @@ mod tests {
     }
 
     #[test]
+    fn pushes_into_one_archive_at_the_same_time_lose_no_entry() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("new.tar");
+        let open = |name: &str| {
+            let layout = Layout::create_archive(&path).expect("may be made");
+            let node = release(name);
+            layout.put_manifest(&node).expect("put");
+            layout.put_tag(&tag(name), &node).expect("put");
+            layout
+        };
+        // Names of one length, so that the archives are as well.
+        for pair in [["v1", "v2"], ["v2", "v3"]] {
+            let [first, second] = pair.map(open);
+            first.finish().expect("written");
+            assert!(matches!(second.finish(), Err(Error::Changed { .. })));
+            drop(second);
+            let read = Layout::open_archive(&path).expect("made");
+            assert_eq!(read.tagged(&tag(pair[0])).expect("read"), Some(release(pair[0])));
+            assert_eq!(read.tagged(&tag(pair[1])).expect("read"), None);
+            assert_eq!(fs::list(home.path()).expect("listed"), ["new.tar"]);
+        }
+        open("v3").finish().expect("nobody else is there now");
+    }
+
+    #[test]
     fn a_blob_that_rotted_is_not_there() {
         let home = tempfile::tempdir().expect("a directory");
         let layout = Layout::create(home.path()).expect("may be made");
