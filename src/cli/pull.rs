@@ -14,11 +14,11 @@ use crate::digest::Digest;
 use crate::elf::Elf;
 use crate::fs;
 use crate::inspect;
-use crate::oci::gather::{self, ByBuildId};
+use crate::oci::gather;
 use crate::oci::manifest::{Document, PlatformEntry};
 use crate::oci::published::{Content, Published, PublishedPlatform, RemoteFile};
 use crate::oci::pull::{Extent, Fetched, Item, Plan};
-use crate::oci::{self, Access, Connection, Reference, Signatures, Store, Trusted};
+use crate::oci::{self, Access, ByBuildId, Connection, Reference, Signatures, Store, Trusted};
 use crate::release::Staged;
 use crate::sign::PublicKey;
 
@@ -256,12 +256,20 @@ fn by_build_id(
 ) -> Result<(), Failure> {
     let doing = || format!("cannot pull {}", args.reference);
     let explain = |error: oci::Error| {
-        let hint = "name a release as well (:TAG): mirrors lose the tags of build-ids";
+        let hint = "without the tag of a build-id, which mirrors lose, it is looked for around a thousand tags at most: \
+                    name the release as well (:TAG)";
         let failure = store::failure(doing(), &error);
         let bare = args.reference.target == oci::Target::default();
         if bare && failure.exit == Exit::NotFound { failure.hint(hint) } else { failure }
     };
     let found = ByBuildId::find(store, id, &args.reference.target).map_err(explain)?;
+    if let Some(around) = &found.around {
+        let named = Reference { target: around.clone(), ..args.reference.clone() };
+        ui.warn(&format!(
+            "the tag {} is not there; it was found around {named} (xpost copy {named} {named} makes the tag anew)",
+            id.tag()
+        ));
+    }
     let plan = found.plan(store, id, &args.output).map_err(explain)?;
     if let Some(key) = key {
         let unsigned = || Failure::plain(Exit::Unverified, doing());

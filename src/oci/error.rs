@@ -115,7 +115,7 @@ pub enum Error {
         reason: String,
     },
     /// More tags than are looked at.
-    #[error("{place} has more than {limit} tags, and what all of them need is not looked at")]
+    #[error("{place} has more than {limit} tags, and so many are not looked at")]
     ManyTags {
         /// The repository.
         place: String,

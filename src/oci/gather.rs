@@ -1,82 +1,14 @@
-//! Plans of more than one platform's binaries: a program by its build-id, and a whole release, laid out as the directory
-//! that it was published from.
+//! Plans of more than one platform's binaries: a whole release, laid out as the directory that it was published from.
 
 use std::path::Path;
 
 use super::Error;
-use super::graph::Graph;
-use super::manifest::{Descriptor, Document, Node, PlatformEntry, annotation, media};
+use super::manifest::{Descriptor, Document, PlatformEntry, media};
 use super::published::{self, Content, PublishedPlatform, RemoteFile};
-use super::pull::{Item, Place, Plan, TREE};
-use super::reference::{Tag, Target};
+use super::pull::{Item, Place, Plan};
 use super::store::{self, Referrer, Store};
-use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::release::{INDEX_BUNDLE, companion, title};
-
-/// What a build-id led to.
-#[derive(Debug, Clone)]
-pub struct ByBuildId {
-    /// The manifest of the debug file.
-    pub debug: Node,
-    /// The manifest of the binaries, where the debug file's says which it is and it is in this store.
-    pub binary: Option<Node>,
-}
-
-impl ByBuildId {
-    /// Looks for a build-id: under its tag, and where that is not there, which mirrors lose, around what the target names.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], and those of the store.
-    pub fn find(store: &dyn Store, id: &BuildId, target: &Target) -> Result<Self, Error> {
-        let tagged = store.tagged(&Tag::build_id(id))?;
-        let tagged = tagged
-            .filter(|node| node.document().is_ok_and(|document| document.kind() == media::DEBUG));
-        let debug = match tagged {
-            Some(node) => node,
-            None if *target == Target::default() => return Err(missing(store, id)),
-            None => {
-                let root = store::resolve(store, target)?;
-                let graph = Graph::read(store, root)?;
-                let of_id = graph.debug_files.into_iter().find(|debug| debug.build_id == *id);
-                of_id.map(|debug| debug.node).ok_or_else(|| missing(store, id))?
-            }
-        };
-        let document = debug.document()?;
-        // Beside the binary it belongs to, or in a repository for debug files alone.
-        let stated = document.annotations().get(annotation::BINARY);
-        let subject = document.subject().map(|subject| subject.digest);
-        let subject = subject.or_else(|| stated?.parse::<Digest>().ok());
-        let binary = match subject {
-            Some(digest) => store.manifest(&digest)?,
-            None => None,
-        };
-        Ok(Self { debug, binary })
-    }
-
-    /// The debug file and the binary with this build-id, for a `.build-id` tree below `directory`.
-    ///
-    /// # Errors
-    /// Those of the store, and names that cannot be a file's.
-    pub fn plan(&self, store: &dyn Store, id: &BuildId, directory: &Path) -> Result<Plan, Error> {
-        let tree = directory.join(TREE);
-        let mut items = Vec::new();
-        for manifest in std::iter::once(&self.debug).chain(&self.binary) {
-            let files = published::files(store, &manifest.descriptor)?.into_iter();
-            for file in files.filter(|file| file.build_id.as_ref() == Some(id)) {
-                if file.content == Content::Dwp {
-                    items.push(Item { file: file.clone(), place: Place::Named(tree.clone()) });
-                }
-                items.push(Item { file, place: Place::BuildId(tree.clone()) });
-            }
-        }
-        Ok(Plan { items })
-    }
-}
-
-fn missing(store: &dyn Store, id: &BuildId) -> Error {
-    Error::NotFound { what: format!("debug file for the build-id {id}"), place: store.name() }
-}
 
 /// The name of a platform's directory in a release directory.
 ///

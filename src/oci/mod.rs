@@ -25,6 +25,7 @@ pub mod host;
 mod image;
 mod layers;
 mod layout;
+mod lookup;
 pub mod manifest;
 mod memory;
 #[cfg(feature = "net")]
@@ -51,6 +52,7 @@ pub use graph::{DebugFile, Edge, Graph, GraphBlob, Missing};
 pub use host::Host;
 pub use image::{ImageOptions, LayerEntry};
 pub use layout::Layout;
+pub use lookup::ByBuildId;
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
 pub use memory::MemoryStore;
 #[cfg(feature = "net")]

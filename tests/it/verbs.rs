@@ -168,13 +168,28 @@ fn a_core_needs_nothing_but_a_repository_and_its_build_id() {
     let tree = format!("core/debug/.build-id/{}/{}", &id[..2], &id[2..]);
     assert_eq!(at.read(&tree), at.read("xpost-out/linux-arm64/app"));
     assert_eq!(at.read(format!("{tree}.debug")), at.read("xpost-out/linux-arm64/app.debug"));
-    // Mirrors lose the tag: then a release has to be named.
+    // Mirrors lose the tag: then it is looked for around what has one.
     let mirror = format!("{}/mirror/app:v1", server.localhost());
     let cp = ["cp", "-r", "--from-plain-http", "--to-plain-http", &reference, &mirror];
     tool(&at, "oras", &cp);
     let bare = format!("{}/mirror/app", server.localhost());
-    refused(&at, &["pull", &bare, "--build-id", &id, "-o", "mirrored"], 5, &["name a release"]);
-    at.run(["pull", &mirror, "--build-id", &id, "-o", "mirrored"]).succeeds();
+    let around = ["pull", &bare, "--build-id", &id, "-o", "around", "--key", "release.pub"];
+    let found = at.run(around).succeeds();
+    assert!(found.stderr.contains(&format!("it was found around {mirror}")), "{found:?}");
+    at.run(["pull", &mirror, "--build-id", &id, "-o", "named"]).succeeds();
+    let expected = at.read("xpost-out/linux-arm64/app.debug");
+    for place in ["around", "named"] {
+        let tree = format!("{place}/debug/.build-id/{}/{}.debug", &id[..2], &id[2..]);
+        assert_eq!(at.read(tree), expected);
+    }
+    let unknown = ["pull", &bare, "--build-id", "00ff00ff", "-o", "no"];
+    refused(&at, &unknown, 5, &["no debug file for the build-id 00ff00ff", "name the release"]);
+    // An image alone is enough, and a layout is looked through in the same way.
+    at.run(["push", "oci:lay:v1-image", "--image"]).succeeds();
+    at.run(["delete", "oci:lay:v1-image", "--tag-only"]).succeeds();
+    at.run(["delete", &format!("oci:lay:buildid-{id}"), "--tag-only"]).succeeds();
+    let found = at.run(["pull", "oci:lay", "--build-id", &id, "-o", "image"]).succeeds();
+    assert!(found.stderr.contains("it was found around oci:lay@sha256:"), "{found:?}");
     let other = at.run(["sign", "--generate-key", "other.key"]).succeeds();
     drop(other);
     let foreign = ["pull", &repository, "--build-id", &id, "-o", "x", "--key", "other.pub"];

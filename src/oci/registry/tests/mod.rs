@@ -13,6 +13,7 @@ use crate::oci::manifest::{Descriptor, Index, MAX_MANIFEST, Manifest, Node, medi
 use crate::oci::store::{self, Store};
 use crate::oci::{Error, Kind, Location, Reference, Tag};
 
+mod deletion;
 mod upload;
 
 /// A server on this machine that keeps every request and answers as it is told.
