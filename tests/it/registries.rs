@@ -1,9 +1,12 @@
 //! References, tags, registries that do not answer or let nobody in: what is refused, and what is not.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::faulty::Faulty;
 use crate::support::release::{self, refused};
 use crate::support::server::{Auth, IDENTITY_TOKEN, Kind, PASSWORD, Server, login};
 use crate::support::xpost::{Ran, Xpost, xpost};
@@ -255,6 +258,34 @@ fn a_token_opens_a_registry_that_wants_one() {
         as_user(&at, &["pull", &reference, "-o", "theirs"], "").succeeds();
         let config = json!({"auths": {server.localhost(): {"identitytoken": IDENTITY_TOKEN}}});
         as_user(&at, &["push", &reference], &config.to_string()).succeeds();
+    }
+}
+
+#[test]
+fn a_push_goes_on_when_its_token_ends() {
+    for kind in [Kind::Distribution, Kind::DockerRegistry] {
+        let (server, at) = (Server::start_with(kind, Auth::TokenFor(2)), release::small());
+        let begun = AtomicUsize::new(0);
+        // The first uploads begin with a token that is refused when their bytes arrive.
+        let slow = Faulty::before(&server.host(), move |_, asked, answer| {
+            if asked.starts_with("POST ") && begun.fetch_add(1, Ordering::Relaxed) < 4 {
+                std::thread::sleep(Duration::from_secs(4));
+            }
+            answer
+        });
+        let reference = slow.reference("app:v1");
+        let (host, _) = reference.split_once('/').unwrap();
+        as_user(&at, &["push", &reference], &login(host, PASSWORD)).succeeds();
+        let is_refused =
+            |line: &&str| line.contains("\"PUT /v2/app/blobs/uploads/") && line.contains(" 401 ");
+        let refused = server.log().lines().filter(is_refused).count();
+        assert!(refused > 0, "{kind:?}: no upload met an old token");
+        let tokens = server.token_log().matches("GET /token?").count();
+        assert!(
+            (2..8).contains(&tokens),
+            "{kind:?}: {tokens} tokens, whoever is refused first fetches one"
+        );
+        as_user(&at, &["verify", &reference, "--key", "release.pub"], "").succeeds();
     }
 }
 
