@@ -1,6 +1,7 @@
 """Pushes and pulls the same files with several clients in turn, and prints a Markdown table: medians, ratios to xpost, memory.
 
-Called by registry.sh. Every push goes to a repository of its own, so that nothing is there already.
+Called by registry.sh. Every push goes to a repository of its own, so that nothing is there already. In the round that is not
+counted each client is held against its work: what it pushed has to be there, and what it pulled has to be what was pushed.
 """
 
 import argparse
@@ -16,41 +17,56 @@ import time
 from measure import run
 
 MEDIA = "application/octet-stream"
-TOOLS = ["xpost", "curl", "oras", "crane"]
 
 
-def push(tool, xpost, host, repository, files, layout):
-    """The commands that publish the files, or none where the tool is not one for that."""
+def push_files(xpost, host, repository, files, _layout, _digests):
+    """The commands of each client that publish the files."""
     reference = f"{host}/{repository}:v1"
     names = [f"{os.path.basename(path)}:{MEDIA}" for path in files]
-    if tool == "xpost":
-        return [[xpost, "push", "--quiet", reference, *names]]
-    if tool == "oras":
-        return [["oras", "push", "--plain-http", "--no-tty", reference, *names]]
-    if tool == "crane":
-        return [["crane", "push", layout, reference]]
-    # curl sends the bytes of a blob and nothing else: the floor.
-    return [["bash", "-c", CURL_PUSH, "curl", host, repository, *files]] if len(files) == 1 else []
+    clients = {
+        "xpost": [[xpost, "push", "--quiet", reference, *names]],
+        "oras": [["oras", "push", "--plain-http", "--no-tty", reference, *names]],
+    }
+    if len(files) == 1:
+        # What it takes to hash a file, and then to send it; the program hashes as fast as this processor can.
+        clients["openssl, curl"] = [["bash", "-c", CURL_PUSH, "curl", host, repository, files[0]]]
+    return clients
+
+
+def push_layout(xpost, host, repository, files, layout, digests):
+    """The commands of each client that publish a layout, whose digests are known: xpost holds the bytes against them, the others do not."""
+    reference = f"{host}/{repository}:v1"
+    clients = {
+        "xpost": [[xpost, "copy", "--quiet", f"oci:{layout}:v1", reference]],
+        "oras": [["oras", "cp", "--no-tty", "--from-oci-layout", f"{layout}:v1", "--to-plain-http", reference]],
+        "crane": [["crane", "push", layout, reference]],
+    }
+    if len(files) == 1:
+        # The bytes of the blob and nothing else: the floor.
+        clients["curl"] = [["bash", "-c", CURL_PUSH, "curl", host, repository, files[0], digests[0]]]
+    return clients
 
 
 CURL_PUSH = """
 set -euo pipefail
+digest=${4:-sha256:$(openssl dgst -sha256 -r "$3" | cut -d' ' -f1)}
 place=$(curl -sSf -X POST -D - -o /dev/null "http://$1/v2/$2/blobs/uploads/" | tr -d '\\r' | sed -n 's/^location: //Ip')
-curl -sSf -o /dev/null -H 'Content-Type: application/octet-stream' -T "$3" "$place&digest=sha256:$(sha256sum < "$3" | cut -d' ' -f1)"
+curl -sSf -o /dev/null -H 'Content-Type: application/octet-stream' -T "$3" "$place&digest=$digest"
 """
 
 
-def pull(tool, xpost, host, repository, digests, out):
-    reference = f"{host}/{repository}:v1"
-    if tool == "xpost":
-        return [[xpost, "pull", "--quiet", reference, "-o", out]]
-    if tool == "oras":
-        return [["oras", "pull", "--plain-http", "--no-tty", reference, "-o", out]]
-    if tool == "crane":
-        return [["crane", "pull", "--format=oci", reference, out]]
-    if len(digests) != 1:
-        return []
-    return [["curl", "-sSf", "-L", "-o", out, f"http://{host}/v2/{repository}/blobs/{digests[0]}"]]
+def pull(xpost, host, source, out, digests):
+    """The commands of each client that fetch the files."""
+    reference = f"{host}/{source}:v1"
+    clients = {
+        "xpost": [[xpost, "pull", "--quiet", reference, "-o", out]],
+        "oras": [["oras", "pull", "--plain-http", "--no-tty", reference, "-o", out]],
+        "crane": [["crane", "pull", "--format=oci", reference, out]],
+    }
+    if len(digests) == 1:
+        # The bytes, which it does not hash: the floor.
+        clients["curl"] = [["curl", "-sSf", "-L", "-o", out, f"http://{host}/v2/{source}/blobs/{digests[0]}"]]
+    return clients
 
 
 def registry(work):
@@ -90,44 +106,73 @@ def inputs(work, count, size):
     return directory, paths
 
 
+def digests_of(paths):
+    """By another program: the memory of this one would count as that of the clients that it starts."""
+    lines = subprocess.run(["openssl", "dgst", "-sha256", "-r", *paths], check=True, capture_output=True, text=True).stdout
+    return ["sha256:" + line.split()[0] for line in lines.splitlines()]
+
+
+def expect_pushed(client, host, repository, digests):
+    """What was pushed is in that repository."""
+    urls = [f"http://{host}/v2/{repository}/blobs/{digest}" for digest in digests]
+    asked = subprocess.run(["curl", "-sSf", "--fail-early", "-I", *urls], check=False, stdout=subprocess.DEVNULL)
+    if asked.returncode != 0:
+        sys.exit(f"registry: {client} did not push all of {len(digests)} blobs")
+
+
+def expect_pulled(client, out, digests):
+    """What was pulled is what was pushed."""
+    found = [os.path.join(where, name) for where, _, names in os.walk(out) for name in names] or [out]
+    missing = set(digests) - set(digests_of(found))
+    if missing:
+        sys.exit(f"registry: {client} did not pull {len(missing)} of {len(digests)} files")
+
+
+def remove(path):
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.remove(path)
+
+
 def measure(options, host, count, size):
+    """Prints the rows of all works on so many files of this size."""
     directory, files = inputs(options.work, count, size)
     os.chdir(directory)
-    layout = os.path.join(options.work, f"layout-{count}")
+    layout, source = os.path.join(options.work, f"layout-{count}"), f"source-{count}"
     names = [f"{os.path.basename(path)}:{MEDIA}" for path in files]
     subprocess.run(["oras", "push", "--no-tty", "--oci-layout", f"{layout}:v1", *names], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["oras", "cp", "--no-tty", "--from-oci-layout", f"{layout}:v1", "--to-plain-http", f"{host}/source-{count}:v1"],
-                   check=True, stdout=subprocess.DEVNULL)
-    manifest = subprocess.run(["crane", "manifest", f"{host}/source-{count}:v1"], check=True, capture_output=True).stdout
-    digests = [layer["digest"] for layer in json.loads(manifest)["layers"]]
+    copy = ["oras", "cp", "--no-tty", "--from-oci-layout", f"{layout}:v1", "--to-plain-http", f"{host}/{source}:v1"]
+    subprocess.run(copy, check=True, stdout=subprocess.DEVNULL)
+    digests = digests_of(files)
     log, out = os.path.join(options.work, "log"), os.path.join(options.work, "out")
-    for verb in ("push", "pull"):
-        taken = {tool: [] for tool in TOOLS}
-        # The round before the first warms up.
+
+    def rounds(work, commands, expect):
+        taken = {}
+        # The round before the first warms up, and shows whether the work is done.
         for number in range(-1, options.rounds):
-            for tool in TOOLS:
-                repository = f"{verb}-{count}-{tool}-{number}".replace("--", "-x")
-                if verb == "push":
-                    pipeline = push(tool, options.xpost, host, repository, files, layout)
-                else:
-                    pipeline = pull(tool, options.xpost, host, f"source-{count}", digests, out)
-                if not pipeline:
-                    continue
-                seen = run(pipeline, [], log)
+            for client in commands(""):
+                repository = re.sub("[^a-z0-9]+", "-", f"{work} {count} {client} {number + 1}")
+                seen = run(commands(repository)[client], [], log)
                 if seen is None:
                     with open(log, encoding="utf-8", errors="replace") as errors:
-                        sys.exit(f"registry: {tool} {verb}: {errors.read()}")
-                if number >= 0:
-                    taken[tool].append(seen)
-                if os.path.isdir(out):
-                    shutil.rmtree(out)
-                elif os.path.exists(out):
-                    os.remove(out)
-        medians = {tool: [statistics.median(column) for column in zip(*seen)] for tool, seen in taken.items() if seen}
+                        sys.exit(f"registry: {client}, {work}: {errors.read()}")
+                if number < 0:
+                    expect(client, repository)
+                else:
+                    taken.setdefault(client, []).append(seen)
+                remove(out)
+        medians = {client: [statistics.median(column) for column in zip(*seen)] for client, seen in taken.items()}
         base = medians["xpost"]
-        for tool, (wall, cpu, memory) in medians.items():
-            print(f"| {verb} {count:,} × {size:,} | {tool} | {wall * 1000:.0f} | {wall / base[0]:.2f} | {cpu * 1000:.0f} "
+        for client, (wall, cpu, memory) in medians.items():
+            print(f"| {work}, {count:,} × {size:,} | {client} | {wall * 1000:.0f} | {wall / base[0]:.2f} | {cpu * 1000:.0f} "
                   f"| {memory / 2**20:.1f} |", flush=True)
+
+    for work, of in (("push files", push_files), ("push a layout", push_layout)):
+        rounds(work, lambda repository, of=of: of(options.xpost, host, repository, files, layout, digests),
+               lambda client, repository: expect_pushed(client, host, repository, digests))
+    rounds("pull", lambda _: pull(options.xpost, host, source, out, digests),
+           lambda client, _: expect_pulled(client, out, digests))
 
 
 def main():
@@ -141,7 +186,7 @@ def main():
     process, host = registry(options.work)
     try:
         print(f"{os.cpu_count()} processors, {options.rounds} rounds after one that is not counted\n")
-        print("| work | client | wall ms | ÷ xpost | CPU ms | peak MiB |\n|---|---|---|---|---|---|")
+        print("| work | client | wall ms | ÷ xpost | CPU ms | peak MiB |\n|---|---|--:|--:|--:|--:|")
         measure(options, host, 1, 300_000_000)
         measure(options, host, 1000, 10_000)
     finally:

@@ -5,7 +5,7 @@
 #   ROUNDS=9 benches/registry.sh            instead of 5 rounds
 #   XPOST=PROGRAM benches/registry.sh       this xpost instead of the one it builds
 #
-# It needs python3, curl and what tests/setup.sh installs. Progress goes to standard error, the table (Markdown) to standard output.
+# It needs python3, curl, openssl and what tests/setup.sh installs. Progress goes to standard error, the table (Markdown) to standard output.
 set -euo pipefail
 [[ -z ${XPOST:-} ]] || XPOST=$(realpath "$XPOST")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
