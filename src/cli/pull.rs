@@ -397,7 +397,7 @@ fn look_inside(file: &RemoteFile, path: &Path) -> Result<Option<BuildId>, String
     if matches!(file.content, Content::Dwp | Content::Other) {
         return Ok(None);
     }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = fs::Contents::of(path).map_err(|error| error.to_string())?;
     let elf = Elf::parse(&bytes).map_err(|error| error.to_string())?;
     Ok(inspect::build_id(&elf))
 }

@@ -1,6 +1,7 @@
 //! The release directory → [`Release`], every companion held against its binary.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use super::names::{Kind, classify, is_image_bundle};
 use super::{
     Binary, INDEX_BUNDLE, PlatformRelease, Product, Release, STATE, Sbom, companion, refuse_name,
 };
-use crate::digest::Digest;
+use crate::digest::Hashing;
 use crate::elf::{self, Elf};
 use crate::fs;
 use crate::inspect::{self, Libc, Platform, SplitUnits, UnknownPlatform};
@@ -17,6 +18,9 @@ use crate::slim::DebugLink;
 
 /// JSON files of a release are small.
 const JSON_LIMIT: u64 = 64 << 20;
+
+/// So much of a file is in memory while it is hashed.
+const PART: usize = 1 << 20;
 
 /// Why a release directory cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -176,7 +180,7 @@ fn platform(directory: &Path, release: &mut Release) -> Result<Option<PlatformRe
     let mut platform: Option<Platform> = None;
     for name in names.iter().filter(|name| classify(name).0 == Kind::Binary) {
         let path = directory.join(name);
-        let bytes = fs::read(&path)?;
+        let bytes = fs::Contents::of(&path)?;
         let elf = match Elf::parse(&bytes) {
             Ok(elf) => elf,
             Err(source) if bytes.starts_with(b"\x7fELF") => {
@@ -217,17 +221,15 @@ fn platform(directory: &Path, release: &mut Release) -> Result<Option<PlatformRe
 fn binary(
     directory: &Path,
     name: &str,
-    bytes: &[u8],
+    bytes: &fs::Contents,
     elf: &Elf<'_>,
     names: &[String],
     release: &mut Release,
 ) -> Result<Binary, Error> {
-    let digest = Digest::of(bytes);
-    let path = directory.join(name);
     let mut binary = Binary {
-        file: Product { name: name.to_owned(), path, digest, size: bytes.len() as u64 },
         build_id: inspect::build_id(elf),
         load_digest: inspect::load_digest(elf),
+        file: looked_at(directory.join(name), name, bytes)?,
         debug: None,
         dwp: None,
         sboms: Vec::new(),
@@ -237,7 +239,7 @@ fn binary(
         let path = directory.join(other);
         match classify(other) {
             (Kind::Debug, owner) if owner == name => {
-                let bytes = fs::read(&path)?;
+                let bytes = fs::Contents::of(&path)?;
                 if let Err(reason) = belongs(elf, &binary, other, &bytes) {
                     let binary = name.to_owned();
                     release.problems.push(Problem::OtherDebugFile {
@@ -248,7 +250,7 @@ fn binary(
                 }
                 let debug = Elf::parse(&bytes).ok();
                 units = debug.and_then(|elf| SplitUnits::of(&elf).ok()).unwrap_or_default();
-                binary.debug = Some(looked_at(path, other, &bytes));
+                binary.debug = Some(looked_at(path, other, &bytes)?);
             }
             (Kind::Sbom(format), owner) if owner == name => {
                 binary.sboms.push(Sbom { format, file: product(&path, other)? });
@@ -260,20 +262,26 @@ fn binary(
     let dwp = companion::dwp(name);
     if names.contains(&dwp) {
         let path = directory.join(&dwp);
-        let bytes = fs::read(&path)?;
+        let bytes = fs::Contents::of(&path)?;
         if let Err(reason) = completes(&units, &bytes) {
             let (path, binary) = (path.clone(), name.to_owned());
             release.problems.push(Problem::OtherDwp { path, binary, reason });
         }
-        binary.dwp = Some(looked_at(path, &dwp, &bytes));
+        binary.dwp = Some(looked_at(path, &dwp, &bytes)?);
     }
     Ok(binary)
 }
 
 /// Of the bytes that were looked at: another process may write the file meanwhile.
-fn looked_at(path: PathBuf, name: &str, bytes: &[u8]) -> Product {
-    let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
-    Product { name: name.to_owned(), path, digest, size }
+fn looked_at(path: PathBuf, name: &str, bytes: &fs::Contents) -> Result<Product, Error> {
+    let mut hashing = Hashing::new(io::sink());
+    for part in bytes.chunks(PART) {
+        hashing.write_all(part).map_err(fs::at("read", &path))?;
+        fs::release(part);
+    }
+    bytes.unchanged()?;
+    let (digest, size) = hashing.finish();
+    Ok(Product { name: name.to_owned(), path, digest, size })
 }
 
 /// Whether a `.dwp` is that of a debug file: it has units that were split from it.
