@@ -4,19 +4,23 @@
 //! gdb takes the program's name, not the debug file's, and looks in the debug file's directory. For a core alone the
 //! program is the one in the `.build-id` tree, so there the `.dwp` has two names.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::place::Source;
 use crate::elf::Elf;
-use crate::fs;
+use crate::fs::{self, Contents};
 use crate::inspect::SplitUnits;
 use crate::release::companion;
+use crate::slim::{Holds, Layout, Piece};
 
 /// The `.dwp` of an input.
 pub(super) struct Dwp {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Contents,
     /// Where it goes: beside the debug file, under the program's name.
     pub(super) path: PathBuf,
+    /// Whether it is there already.
+    pub(super) is_there: bool,
     name: String,
 }
 
@@ -50,7 +54,7 @@ pub(super) fn find(
         );
         return Ok(Found { dwp: None, warning: Some(text) });
     };
-    let bytes = fs::read(&beside)?;
+    let bytes = Contents::of(&beside)?;
     let missing = match Elf::parse(&bytes) {
         Ok(package) => units.missing_from(&package).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -69,8 +73,7 @@ pub(super) fn find(
     };
     let path = debug.with_file_name(companion::dwp(&name));
     let is_there = fs::same_file(&beside, &path);
-    let dwp = (!is_there).then_some(Dwp { bytes, path, name });
-    Ok(Found { dwp, warning })
+    Ok(Found { dwp: Some(Dwp { bytes, path, is_there, name }), warning })
 }
 
 /// Nothing to carry along: what is lost by it, and how it would not be.
@@ -91,6 +94,14 @@ fn lost(what: String, path: &Path, units: &SplitUnits) -> Found {
 }
 
 impl Dwp {
+    /// Writes it, as far as it is still what it was.
+    pub(super) fn write_to(&self, mut out: impl io::Write) -> io::Result<()> {
+        let mut layout = Layout::default();
+        layout.push(Piece::Copied(&self.bytes), Holds::Everything);
+        layout.write_to(&mut out)?;
+        self.bytes.unchanged().map_err(|error| error.source)
+    }
+
     /// Its names beside a program below `.build-id`: for a debugger that was given the program by its name, and for one
     /// that found this one.
     pub(super) fn in_tree(&self, program: &Path) -> [PathBuf; 2] {

@@ -28,8 +28,8 @@ impl Input<'_> {
         if let Some(debug) = self.new_debug() {
             staged.write(&self.debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
         }
-        if let Some(dwp) = &self.dwp {
-            staged.write(&dwp.path, Mode::Data, |out| out.write_all(&dwp.bytes))?;
+        if let Some(dwp) = self.dwp.as_ref().filter(|dwp| !dwp.is_there) {
+            staged.write(&dwp.path, Mode::Data, |out| dwp.write_to(out))?;
         }
         let slim = &self.split.slim;
         let refused = self.delivery(job).deliver(staged, ui, |mut out| slim.write_to(&mut out))?;
@@ -43,7 +43,7 @@ impl Input<'_> {
             }
             if let Some(dwp) = &self.dwp {
                 for path in dwp.in_tree(&program_path) {
-                    staged.write(&path, Mode::Data, |out| out.write_all(&dwp.bytes))?;
+                    staged.write(&path, Mode::Data, |out| dwp.write_to(out))?;
                 }
             }
             let slim = &self.split.slim;
