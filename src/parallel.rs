@@ -48,6 +48,18 @@ pub fn each<'items, T: Sync, S, R: Send, E: Send>(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Sorts on all cores.
+pub fn sort<T: Send>(items: &mut [T], compare: impl Fn(&T, &T) -> std::cmp::Ordering + Sync) {
+    let part = items.len().div_ceil(cores()).max(1);
+    thread::scope(|scope| {
+        for part in items.chunks_mut(part) {
+            scope.spawn(|| part.sort_unstable_by(&compare));
+        }
+    });
+    // This sort finds the sorted parts and merges them.
+    items.sort_by(compare);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use crc32fast::Hasher;
 
-use crate::slim::{Layout, Piece};
+use crate::slim::Layout;
 use crate::{fs, parallel};
 
 /// Bytes that one thread takes at a time.
@@ -26,16 +26,11 @@ pub(super) struct Checksums {
 }
 
 impl Checksums {
-    /// Looks at the stretches of the input that a layout copies.
-    pub(super) fn look_at(&mut self, layout: &Layout<'_>) {
-        let pieces = layout.stretches().filter_map(|(_, piece, _)| match piece {
-            Piece::Copied(bytes) if bytes.len() >= LONG => Some(*bytes),
-            _ => None,
-        });
-        let pieces: Vec<&[u8]> = pieces.collect();
-        for (piece, hasher) in pieces.iter().zip(sum_each(&pieces)) {
-            self.known.insert((address(piece), piece.len()), hasher);
-        }
+    /// Looks at stretches of the input that are to be copied; not at short ones, which are not worth remembering.
+    pub(super) fn look_at<'data>(stretches: impl Iterator<Item = &'data [u8]>) -> Self {
+        let long: Vec<&[u8]> = stretches.filter(|bytes| bytes.len() >= LONG).collect();
+        let keys = long.iter().map(|bytes| (address(bytes), bytes.len()));
+        Self { known: keys.zip(sum_each(&long)).collect() }
     }
 
     /// The checksum of bytes of which stretches may be known.
@@ -89,6 +84,7 @@ fn address(bytes: &[u8]) -> usize {
 fn sum_each(pieces: &[&[u8]]) -> Vec<Hasher> {
     let chunks: Vec<&[u8]> = pieces.iter().flat_map(|piece| piece.chunks(CHUNK)).collect();
     let sum = |(): &mut (), chunk: &&[u8]| -> Result<Hasher, Infallible> {
+        fs::expect(chunk);
         let mut hasher = Hasher::new();
         hasher.update(chunk);
         fs::release(chunk);
@@ -108,20 +104,20 @@ fn sum_each(pieces: &[&[u8]]) -> Vec<Hasher> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slim::Holds;
+    use crate::slim::{Holds, Piece};
 
     #[test]
     fn what_is_known_makes_no_difference() {
         let input: Vec<u8> =
             (0..5_000_000_u32).map(|at| (at.wrapping_mul(at) >> 5) as u8).collect();
         let mut layout = Layout::default();
-        for range in [4_500_000..4_900_000, 0..100, 100..4_400_000] {
-            layout.push(Piece::Copied(&input[range]), Holds::Loaded);
+        let stretches = [&input[4_500_000..4_900_000], &input[..100], &input[100..4_400_000]];
+        for stretch in stretches {
+            layout.push(Piece::Copied(stretch), Holds::Loaded);
             layout.align(4096);
         }
         layout.push(Piece::Made(b"end".to_vec()), Holds::Origin);
-        let mut sums = Checksums::default();
-        sums.look_at(&layout);
+        let sums = Checksums::look_at(stretches.into_iter());
         assert_eq!(sums.known.len(), 2);
         assert_eq!(sums.of_layout(&layout), crc32fast::hash(&layout.to_vec()));
         assert_eq!(sums.of_input(&input), crc32fast::hash(&input));

@@ -90,12 +90,17 @@ pub fn layout<'data>(
             && !loaded(table.section)
             && !loaded(table.names_section)
     });
-    let (recoded, merged) = thread::scope(|scope| {
+    let (mut recoded, merged, sums) = thread::scope(|scope| {
         let merged = scope.spawn(|| table.and_then(|table| strings::merge(elf, &table)));
-        let recoded = compress::recode(elf, plan, form);
-        (recoded, merged.join().expect("merging names does not panic"))
-    });
-    let mut recoded = recoded?;
+        let recoded = compress::recode(elf, plan, form)?;
+        let copied = elf.sections().iter().filter(|section| {
+            in_debug(plan, section)
+                && !recoded.contains_key(&section.id)
+                && !table.is_some_and(|table| table.holds(section.id))
+        });
+        let sums = Checksums::look_at(copied.map(|section| section.data));
+        Ok::<_, slim::Error>((recoded, merged.join().expect("merging names does not panic"), sums))
+    })?;
     let made = check::Made { recoded: recoded.keys().copied().collect(), merged: merged.is_some() };
     let mut contents: BTreeMap<SectionId, Vec<u8>> = BTreeMap::new();
     if let Some((table, merged)) = table.zip(merged) {
@@ -179,22 +184,19 @@ pub fn layout<'data>(
     let encoder = elf.encoder();
     layout.align(encoder.address_size());
     let count = headers.len() as u32;
-    if let Some(first) = headers.first_mut().filter(|_| count >= elf::SHN_LORESERVE.into()) {
-        // gABI, "ELF Header": section 0 holds the number that does not fit.
-        first.sh_size = count.into();
-    }
     let table = SectionTable {
         offset: layout.len(),
         count,
         names: elf.header().section_names.map_or(0, |id| id.0),
     };
+    if let Some(first) = headers.first_mut().filter(|_| count >= elf::SHN_LORESERVE.into()) {
+        table.numbers_in(first);
+    }
     let mut bytes = Vec::new();
     for header in &headers {
         encoder.section_header(&mut bytes, header);
     }
     layout.push(Piece::Made(bytes), Holds::SectionHeaders);
-    let mut sums = Checksums::default();
-    sums.look_at(&layout);
     // Else it comes back by its contents.
     if identity.can_be_undone() {
         let mut loose = plan.unowned.clone();

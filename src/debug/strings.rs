@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 
 use crate::elf::{Elf, SymbolTable};
+use crate::parallel;
 
 /// A symbol table with a smaller string table.
 pub(super) struct Merged {
@@ -74,12 +75,13 @@ fn places(names: &[&[u8]]) -> Option<Vec<Place>> {
     let name = |index: u32| names.get(index as usize).copied().unwrap_or_default();
     // From the last byte to the first, downwards: right before a name stands what ends with it, if anything does. Most
     // comparisons are settled by eight bytes.
-    order.sort_unstable_by(|(tail, index), (other_tail, other)| {
+    let downwards = |(tail, index): &(u64, u32), (other_tail, other): &(u64, u32)| {
         other_tail
             .cmp(tail)
             .then_with(|| from_the_end(name(*other), name(*index)))
             .then(index.cmp(other))
-    });
+    };
+    parallel::sort(&mut order, downwards);
     let mut places = vec![Place { host: 0, skipped: 0 }; names.len()];
     let mut host: Option<u32> = None;
     for (_, index) in order {

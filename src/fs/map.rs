@@ -144,22 +144,43 @@ const SMALL: usize = if cfg!(test) { 1 } else { 192 << 20 };
 /// Gives back the pages that lie whole in these bytes, if they are of a map of a large file. A stretch with a page that was
 /// written to stays.
 pub(super) fn release(bytes: &[u8]) {
-    let Some(page_size) = PAGE_SIZE.get().copied().flatten() else { return };
-    let addresses = addresses(bytes);
-    let Some(slot) = SLOTS.iter().find(|slot| slot.holds(&addresses)) else { return };
-    if slot.end.load(SeqCst) - slot.start.load(SeqCst) <= SMALL {
-        return;
-    }
-    let start = addresses.start.next_multiple_of(page_size);
-    let end = addresses.end / page_size * page_size;
-    let pages = start..end;
-    if pages.is_empty() || slot.written.iter().any(|page| pages.contains(&page.load(SeqCst))) {
+    let Some((slot, pages)) = pages(bytes) else { return };
+    if slot.end.load(SeqCst) - slot.start.load(SeqCst) <= SMALL
+        || slot.written.iter().any(|page| pages.contains(&page.load(SeqCst)))
+    {
         return;
     }
     // SAFETY: these pages are of a file and as it has them, so the next look at them reads them again.
-    unsafe {
-        libc::madvise(ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED)
-    };
+    unsafe { advise(pages, libc::MADV_DONTNEED) };
+}
+
+/// Has the pages that lie whole in these bytes at hand before they are looked at, if they are of a map: with one question to
+/// the system instead of one for a few pages each. An older system does not know this and is not missed.
+pub(super) fn expect(bytes: &[u8]) {
+    #[cfg(target_os = "linux")]
+    if let Some((_, pages)) = pages(bytes) {
+        // SAFETY: reading pages changes nothing in them.
+        unsafe { advise(pages, libc::MADV_POPULATE_READ) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = bytes;
+}
+
+/// The addresses of the pages that lie whole in these bytes, and the map that they are of.
+fn pages(bytes: &[u8]) -> Option<(&'static Slot, Range<usize>)> {
+    let page_size = PAGE_SIZE.get().copied().flatten()?;
+    let addresses = addresses(bytes);
+    let slot = SLOTS.iter().find(|slot| slot.holds(&addresses))?;
+    let start = addresses.start.next_multiple_of(page_size);
+    let pages = start..addresses.end / page_size * page_size;
+    (!pages.is_empty()).then_some((slot, pages))
+}
+
+/// Says something of pages of a map.
+unsafe fn advise(pages: Range<usize>, advice: c_int) {
+    let start = ptr::with_exposed_provenance_mut(pages.start);
+    // SAFETY: who calls this says why it is.
+    unsafe { libc::madvise(start, pages.end - pages.start, advice) };
 }
 
 fn addresses(bytes: &[u8]) -> Range<usize> {

@@ -16,7 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use attributes::{Attributes, Dates, Owner};
-pub use contents::{Contents, release};
+pub use contents::{Contents, expect, release};
 
 /// A failed operation on a file: what was being done, to which path.
 #[derive(Debug, thiserror::Error)]

@@ -81,7 +81,7 @@ impl<'data> Input<'data> {
             match &existing {
                 // What leaves an already slim file must not replace the debug file with everything.
                 Some(existing) if existing.wealth > Wealth::of(&elf) => {
-                    DebugLink { name: link_name.clone(), crc: existing.crc }
+                    DebugLink { name: link_name.clone(), crc: debug::checksum(&existing.contents) }
                 }
                 _ => {
                     kept_debug = false;
@@ -235,18 +235,19 @@ impl<'data> Input<'data> {
 
 /// A debug file that lies where the new one would go, and belongs to the same build.
 struct Existing {
-    crc: u32,
+    contents: Contents,
     wealth: Wealth,
 }
 
 impl Existing {
     fn read(path: &Path, build_id: Option<&BuildId>, elf: &Elf<'_>) -> Option<Self> {
-        let bytes = Contents::of(path).ok()?;
-        let debug = Elf::parse(&bytes).ok()?;
-        let crc = debug::checksum(&bytes);
+        let contents = Contents::of(path).ok()?;
+        let debug = Elf::parse(&contents).ok()?;
+        let wealth = Wealth::of(&debug);
         let same_id = build_id.is_some() && inspect::build_id(&debug).as_ref() == build_id;
-        let linked = DebugLink::of(elf).is_some_and(|link| link.crc == crc);
-        (same_id || linked).then(|| Self { crc, wealth: Wealth::of(&debug) })
+        let linked =
+            || DebugLink::of(elf).is_some_and(|link| link.crc == debug::checksum(&contents));
+        (same_id || linked()).then_some(Self { contents, wealth })
     }
 }
 
