@@ -113,6 +113,8 @@ impl Bench {
             fs::copy(package, tree.join("app.dwp")).unwrap();
         }
         let mut gdb = tools::tool(gdb, self.home.path());
+        // Where Go puts a value depends on the processor that its code happens to run on.
+        gdb.env("GOMAXPROCS", "1");
         gdb.current_dir(self.home.path()).args(["-nx", "-batch", "-d"]);
         gdb.arg(self.binary.source_directory()).arg("-iex");
         gdb.arg(format!("set debug-file-directory {}", tree.display()));
