@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         let _ = writeln!(text, "  {verb}  {}  {}", doomed.digest, ui::safe(&doomed.kind));
     }
     if plan.tag.is_some() {
-        let _ = writeln!(text, "  stays    {}  by its digest and other tags", plan.digest);
+        let _ = writeln!(text, "  stays    {}  only the tag goes", plan.digest);
     }
     for spared in &plan.spared {
         let _ = writeln!(text, "  stays    {}  {} needs it", spared.digest, ui::safe(&spared.by));

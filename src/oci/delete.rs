@@ -219,10 +219,9 @@ const CHUNK: usize = 32;
 /// More bytes of manifests with tags are not held; ten thousand of releases have some ten million.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Everything that may need a manifest. The tags that a push sets by itself are of debug files, which need none, and of
-/// lists, which name what goes with the subject.
+/// Everything that may need a manifest. Derived tags are of what belongs to a manifest, and goes with it.
 fn heads(store: &dyn Store) -> Result<Vec<Head>, Error> {
-    let tags: Vec<Tag> = store.tags()?.into_iter().filter(|tag| !tag.is_reserved()).collect();
+    let tags: Vec<Tag> = store.tags()?.into_iter().filter(|tag| !tag.is_derived()).collect();
     let (mut heads, mut held): (Vec<Head>, u64) = (Vec::new(), 0);
     for some in tags.chunks(CHUNK) {
         let found = at_once::each(some, |tag| {

@@ -93,7 +93,7 @@ fn anywhere(store: &dyn Store, id: &BuildId) -> Result<Option<(Node, Target)>, E
         Err(Error::ManyTags { .. }) => return Ok(None),
         tags => tags?,
     };
-    let tags = tags.into_iter().filter(|tag| !tag.is_reserved()).map(Target::tag);
+    let tags = tags.into_iter().filter(|tag| !tag.is_derived()).map(Target::tag);
     let untagged = store.untagged()?.into_iter().map(|entry| Target::digest(entry.digest));
     let places: Vec<Target> = tags.chain(untagged).take(MAX_TAGS).collect();
     let seen = Mutex::new(BTreeSet::new());

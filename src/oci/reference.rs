@@ -88,6 +88,12 @@ impl Tag {
         self.0.strip_prefix("sha256-").is_some_and(|hex| hex.len() == 64)
     }
 
+    /// Whether it belongs to a manifest, as all of these do, and what cosign 2 keeps beside one (`sha256-<hex>.sig`).
+    pub fn is_derived(&self) -> bool {
+        let beside = self.0.split_once('.').and_then(|(tag, _)| Self::new(tag));
+        self.is_reserved() || beside.is_some_and(|tag| tag.is_fallback())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

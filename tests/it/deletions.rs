@@ -1,14 +1,24 @@
 //! `xpost delete`: all that belongs to a release goes, and nothing that another one needs.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::release::{self, push, refused};
+use crate::support::release::{self, BY_COSIGN, cosign, push, refused};
 use crate::support::server::{ALL, Auth, Kind, PASSWORD, Server, login};
 use crate::support::tools;
 use crate::support::xpost::Xpost;
 
 fn tool(at: &Xpost, name: &str, arguments: &[&str]) -> String {
     tools::stdout(tools::tool(name, at.home()).current_dir(at.home()).args(arguments))
+}
+
+/// The tags of a repository, as its registry lists them.
+fn tags(at: &Xpost, repository: &str) -> String {
+    let (host, name) = repository.split_once('/').unwrap();
+    let mut curl = tools::tool("curl", at.home());
+    let listed = tools::stdout(curl.args(["-s", &format!("http://{host}/v2/{name}/tags/list")]));
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let tags = listed["tags"].as_array().into_iter().flatten();
+    tags.map(|tag| tag.as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
 /// The unsigned release as v1, and as v2 with another annotation: two indexes of the same manifests.
@@ -46,14 +56,31 @@ fn a_release_goes_from_any_registry_and_what_another_needs_stays() {
         }
         refused(&at, &["pull", &repository, "--build-id", &id], 5, &["has no"]);
         // No tag is left, also none that names nothing.
-        let (url, mut curl) = (format!("http://{repository}"), tools::tool("curl", at.home()));
-        let url = url.replacen("/org", "/v2/org", 1) + "/tags/list";
-        let tags = tools::stdout(curl.args(["-s", &url]));
-        assert!(!tags.contains("buildid-") && !tags.contains("sha256-"), "{kind:?}: {tags}");
-        assert!(!tags.contains("v1") && !tags.contains("v2"), "{kind:?}: {tags}");
+        assert_eq!(tags(&at, &repository), "", "{kind:?}");
         // And it can be published again.
         push(&at, &v1);
         at.run(["verify", &v1, "--complete"]).succeeds();
+    }
+}
+
+#[test]
+fn what_cosign_put_beside_a_release_goes_with_it() {
+    for kind in [Kind::Distribution, Kind::Cuelabs] {
+        let (at, server) = (release::small(), Server::start(kind));
+        let repository = format!("{}/org/app", server.localhost());
+        let v1 = format!("{repository}:v1");
+        let by_digest = format!("{repository}@{}", push(&at, &v1));
+        cosign(&at, &["generate-key-pair"]);
+        at.put("claim.json", r#"{"checked":true}"#);
+        let run = |first: &[&str], last: &[&str]| {
+            cosign(&at, &[first, &BY_COSIGN[..], last, &[by_digest.as_str()]].concat());
+        };
+        run(&["sign"], &[]);
+        run(&["sign"], &["--new-bundle-format=false"]);
+        run(&["attest"], &["--predicate", "claim.json", "--type", "custom"]);
+        let deleted = at.run(["delete", &v1]).succeeds().stdout;
+        assert!(deleted.contains(".sig\n") && !deleted.contains("stays"), "{deleted}");
+        assert_eq!(tags(&at, &repository), "");
     }
 }
 
