@@ -331,12 +331,12 @@ pub fn delete(
     if let Some(tag) = &deletion.tag {
         store.delete_tag(tag)?;
     }
-    for doomed in &deletion.manifests {
+    for (position, doomed) in deletion.manifests.iter().enumerate() {
         // A list first forgets what goes, so that it never names what is not there.
         if let Some(subject) = &doomed.subject {
             store.unlist(subject, &doomed.digest)?;
         }
-        if let Err(error) = let_go(store, doomed) {
+        if let Err(error) = let_go(store, doomed, position == 0) {
             if let Some(subject) = &doomed.subject {
                 store.list(subject, std::slice::from_ref(&doomed.entry))?;
             }
@@ -348,16 +348,21 @@ pub fn delete(
     store.finish()
 }
 
-/// The manifest, then its tags: a registry that deletes nothing says so before anything has changed. Only where that is
-/// refused because of the tags do they go first.
-fn let_go(store: &dyn Store, doomed: &Doomed) -> Result<(), Error> {
+/// A manifest and its tags. Of the first one the manifest goes first: a registry that deletes nothing says so before
+/// anything has changed. Of the others the tags do, because not every registry takes them along with what they name.
+fn let_go(store: &dyn Store, doomed: &Doomed, is_first: bool) -> Result<(), Error> {
     let untag = || doomed.tags.iter().try_for_each(|tag| store.delete_tag(tag));
-    match store.delete_manifest(&doomed.entry) {
-        Err(Error::Needed { .. }) if !doomed.tags.is_empty() => {
-            untag()?;
-            store.delete_manifest(&doomed.entry)
+    if is_first {
+        match store.delete_manifest(&doomed.entry) {
+            Ok(()) => return untag(),
+            // Some let no manifest go that has a tag.
+            Err(Error::Needed { .. }) if !doomed.tags.is_empty() => {}
+            Err(error) => return Err(error),
         }
+    }
+    match untag() {
+        // There a tag goes with what it names.
+        Ok(()) | Err(Error::NoDeletion { .. }) => store.delete_manifest(&doomed.entry),
         Err(error) => Err(error),
-        Ok(()) => untag(),
     }
 }

@@ -1,5 +1,8 @@
 //! `xpost delete`: all that belongs to a release goes, and nothing that another one needs.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::faulty::{self, Faulty};
 use serde_json::{Value, json};
 
 use crate::support::release::{self, BY_COSIGN, cosign, push, refused};
@@ -155,6 +158,46 @@ fn a_registry_that_deletes_nothing_says_so_and_has_everything() {
         refused(&at, &["delete", &v1, "--tag-only"], 3, &["does not delete tags"]);
         at.run(["verify", &v1, "--complete"]).succeeds();
         assert!(at.run(["discover", &v1]).succeeds().stdout.contains(&report));
+    }
+}
+
+#[test]
+fn a_deletion_that_is_cut_short_leaves_nothing_half_and_can_be_finished() {
+    for kind in [Kind::Distribution, Kind::Ggcr] {
+        for last in [1, 2, 4, 7, 11] {
+            let (at, server) = (release::small(), Server::start(kind));
+            let repository = format!("{}/org/app", server.localhost());
+            push(&at, &format!("{repository}:v1"));
+            let count = AtomicUsize::new(0);
+            // It is done, and the answer says something else; then there is no more to be had.
+            let broken = Faulty::before(&server.host(), move |_, asked, answer| {
+                let deletions = match asked.starts_with("DELETE") {
+                    true => count.fetch_add(1, Ordering::SeqCst) + 1,
+                    false => 0,
+                };
+                if deletions < last { answer } else { faulty::answer("403 Forbidden", "", b"") }
+            });
+            let delete = ["delete", &broken.reference("org/app:v1"), "--json"];
+            let ran = at.run(delete).exits(6, &["403"]);
+            let left: Value = serde_json::from_str(&ran.stdout).unwrap();
+            let v1 = format!("{repository}:v1");
+            // All of it, where the registry keeps a tag of what is gone, or nothing.
+            let there = at.run(["verify", &v1, "--complete"]);
+            assert!([0, 5].contains(&there.exit), "{there:?}");
+            for tag in tags(&at, &repository).split(' ').filter(|tag| tag.starts_with("buildid-")) {
+                let id = tag.trim_start_matches("buildid-");
+                at.run(["pull", &repository, "--build-id", id, "-o", tag]).succeeds();
+            }
+            let by_digest =
+                |doomed: &Value| format!("{repository}@{}", doomed["digest"].as_str().unwrap());
+            let left = left["left"].as_array().unwrap().iter().map(by_digest);
+            for reference in [v1].into_iter().chain(left) {
+                let ran = at.run(["delete", &reference]);
+                assert!([0, 5].contains(&ran.exit), "{ran:?}");
+            }
+            let none = tags(&at, &repository);
+            assert!(!none.contains("buildid-") && !none.contains("v1"), "{kind:?} {last}: {none}");
+        }
     }
 }
 
