@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::credentials::Credentials;
-use crate::http::Url;
+use crate::http::{self, Url};
 
 /// What a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,8 @@ pub struct TokenRequest {
 /// The answer to a `401`.
 ///
 /// `scopes` are what we are about to do; a token is asked for all of them at once, because a registry wants to see one
-/// token for both sides of a mount. `safe` says that the registry is spoken to over TLS: then so must be its token server.
+/// token for both sides of a mount. `api` is where the registry is: its token server is no place to which it could not
+/// redirect either.
 ///
 /// # Errors
 /// Why these credentials cannot answer these challenges, as a sentence.
@@ -111,7 +112,7 @@ pub fn answer(
     challenges: &[Challenge],
     credentials: &Credentials,
     scopes: &[String],
-    safe: bool,
+    api: &Url,
 ) -> Result<Step, String> {
     let bearer = challenges.iter().find_map(|challenge| match challenge {
         Challenge::Bearer { realm, service, scope } => Some((realm, service, scope)),
@@ -120,12 +121,8 @@ pub fn answer(
     if let Some((realm, service, asked)) = bearer {
         let mut url: Url =
             realm.parse().map_err(|_| "its token server has no valid URL".to_owned())?;
-        if url.scheme() != "https" && (safe || url.scheme() != "http") {
-            return Err(format!(
-                "its token server is not reached over https ({})",
-                crate::http::shown(&url)
-            ));
-        }
+        http::may_lead(api, &url)
+            .map_err(|reason| format!("its token server leads {reason} ({})", http::shown(&url)))?;
         // The scope that the registry asks for can be narrower than what we are about to do, or about another thing.
         let ours = |asked: &&str| scopes.iter().any(|scope| resource(scope) == resource(asked));
         let asked = asked.as_deref().filter(|asked| !ours(asked));
@@ -215,6 +212,7 @@ mod tests {
         r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io","#,
         r#"scope="repository:library/alpine:pull",error="insufficient_scope""#
     );
+    const API: &str = "https://registry.docker.io/v2/";
     const SCOPE: &str = "repository:library/alpine:pull,push";
 
     fn user() -> Credentials {
@@ -222,7 +220,11 @@ mod tests {
     }
 
     fn step(header: &str, credentials: &Credentials) -> Result<Step, String> {
-        answer(&challenges(header), credentials, &[SCOPE.to_owned()], true)
+        answer(&challenges(header), credentials, &[SCOPE.to_owned()], &url(API))
+    }
+
+    fn url(text: &str) -> Url {
+        text.parse().expect("a URL")
     }
 
     fn request(header: &str, credentials: &Credentials) -> TokenRequest {
@@ -269,7 +271,7 @@ mod tests {
     #[test]
     fn one_token_is_asked_for_both_sides_of_a_mount() {
         let scopes = [SCOPE.to_owned(), "repository:other:pull".to_owned()];
-        let step = answer(&challenges(HUB), &user(), &scopes, true).expect("a step");
+        let step = answer(&challenges(HUB), &user(), &scopes, &url(API)).expect("a step");
         let Step::FetchToken(request) = step else { panic!("{step:?}") };
         assert_eq!(request.url.as_str().matches("scope=").count(), 2, "{}", request.url);
     }
@@ -285,11 +287,13 @@ mod tests {
     fn a_password_never_leaves_tls() {
         let plain = r#"Bearer realm="http://auth.example/token""#;
         assert!(step(plain, &user()).is_err());
-        assert!(answer(&challenges(plain), &user(), &[], false).is_ok());
-        assert!(
-            answer(&challenges(r#"Bearer realm="file:///etc/passwd""#), &user(), &[], false)
-                .is_err()
-        );
+        let from = |api: &str, header: &str| answer(&challenges(header), &user(), &[], &url(api));
+        assert!(from("http://plain.example/v2/", plain).is_ok());
+        assert!(from("http://plain.example/v2/", r#"Bearer realm="file:///etc/passwd""#).is_err());
+        // A server of this machine is asked by nobody from elsewhere.
+        let inwards = r#"Bearer realm="http://127.0.0.1:8080/token""#;
+        assert!(from("http://plain.example/v2/", inwards).is_err());
+        assert!(from("http://localhost:5000/v2/", inwards).is_ok());
     }
 
     #[test]

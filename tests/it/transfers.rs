@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::faulty::Faulty;
+use crate::support::faulty::{Faulty, answer};
 use crate::support::release::{self, push};
 use crate::support::server::{Auth, Kind, PASSWORD, Server, login};
 use crate::support::tools;
@@ -130,4 +130,39 @@ fn what_hangs_together_is_asked_for_once_and_several_at_a_time() {
     lists.dedup();
     assert!(all > 20 && lists.len() == all, "{all} questions, {} of them different", lists.len());
     assert!(most.load(Ordering::SeqCst) > 2, "{most:?} at a time");
+}
+
+#[test]
+fn a_registry_elsewhere_leads_nobody_to_servers_of_this_machine() {
+    let (server, at) = (Server::start(Kind::Distribution), release::small());
+    push(&at, &server.reference("app:v1"));
+    // It answers whoever asks: nobody shall.
+    let inner = Faulty::before(&server.host(), |_, _, answer| answer);
+    let at_inner = format!("{}/x", inner.url());
+    let reference = "registry.test:5000/app:v1";
+    let pull = ["pull", reference, "--plain-http", "-o", "site"];
+    let push = ["push", reference, "--plain-http", "--overwrite"];
+    let token = format!("WWW-Authenticate: Bearer realm=\"{at_inner}\",service=\"x\"\r\n");
+    let location = format!("Location: {at_inner}\r\n");
+    for (verb, path, status, header, command, exit, said) in [
+        ("GET", "/blobs/", "307 Temporary Redirect", &location, &pull[..], 1, "to this machine"),
+        ("GET", "/manifests/", "302 Found", &location, &pull[..], 1, "to this machine"),
+        ("POST", "/uploads/", "202 Accepted", &location, &push[..], 8, "to this machine"),
+        ("GET", "/manifests/", "401 Unauthorized", &token, &pull[..], 6, "to this machine"),
+    ] {
+        let header = header.clone();
+        let mean = Faulty::before(&server.host(), move |_, asked, real| {
+            let is_meant = asked.starts_with(verb) && asked.contains(path);
+            // Nothing is there yet, where it is pushed to.
+            let is_new = verb == "POST" && asked.starts_with("HEAD");
+            match is_meant {
+                true => answer(status, &header, b""),
+                false if is_new => answer("404 Not Found", "", b""),
+                false => real,
+            }
+        });
+        run(&at, command, &[("http_proxy", &mean.url())]).exits(exit, &[said]);
+        assert!(mean.asked() > 0 && !at.path("site").exists());
+    }
+    assert_eq!(inner.asked(), 0);
 }

@@ -169,8 +169,7 @@ impl Session {
             Some(credentials) => credentials,
             None => self.login.credentials(&self.host, self.repository.as_deref())?,
         };
-        let safe = self.api.scheme() == "https";
-        let step = auth::answer(&challenges, &credentials, &state.scopes, safe);
+        let step = auth::answer(&challenges, &credentials, &state.scopes, &self.api);
         state.credentials = Some(credentials.clone());
         let authorization = match step.map_err(|reason| self.unauthorized(&credentials, reason))? {
             Step::Authorize(value) => value,
