@@ -3,6 +3,8 @@
 //! A reference is resolved once; from then on everything goes by digest. Nothing that a registry says is believed: names
 //! are checked to be a file's, and what is stated beyond them is a hint.
 
+use std::collections::BTreeMap;
+
 use super::Error;
 use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry, annotation, media};
 use super::store::{self, Referrer, Store};
@@ -259,10 +261,10 @@ fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<RemoteFile>, E
 }
 
 pub(super) fn refuse_twins(manifest: &Digest, files: &[RemoteFile]) -> Result<(), Error> {
-    let mut rest = files.iter();
-    while let Some(file) = rest.next() {
-        let twin = rest.clone().find(|other| other.title == file.title);
-        if twin.is_some_and(|twin| twin.descriptor != file.descriptor) {
+    let mut named = BTreeMap::new();
+    for file in files {
+        let twin = named.insert(&file.title, &file.descriptor);
+        if twin.is_some_and(|twin| *twin != file.descriptor) {
             let (title, reason) = (file.title.clone(), "two files have it");
             return Err(Error::BadTitle { manifest: *manifest, title, reason });
         }

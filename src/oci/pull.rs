@@ -4,6 +4,7 @@
 //! against them before a byte is written; [`Plan::fetch`] then writes all files or none. Bytes are checked against their
 //! digests, and a debug file goes where its own build-id note says.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -13,6 +14,7 @@ use super::published::{Content, RemoteFile, files, referred_files, refuse_twins}
 use super::push::{Event, Observer};
 use super::store::{self, State, Store};
 use crate::build_id::BuildId;
+use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Mode, NewDirs};
 use crate::release::companion;
 
@@ -106,10 +108,10 @@ impl Plan {
         if extent == Extent::Debug {
             let mut debug = referred_files(store, &manifest.digest, media::DEBUG)?;
             // Whoever may push may hang anything there: only debug files come along, and none takes a binary's place.
-            let is_dwp = |file: &RemoteFile| {
-                file.content == Content::Dwp
-                    && binaries.iter().any(|binary| companion::dwp(&binary.title) == file.title)
-            };
+            let dwps: BTreeSet<String> =
+                binaries.iter().map(|binary| companion::dwp(&binary.title)).collect();
+            let is_dwp =
+                |file: &RemoteFile| file.content == Content::Dwp && dwps.contains(&file.title);
             debug.retain(|file| (file.content == Content::Debug || is_dwp(file)) && accept(file));
             refuse_twins(&manifest.digest, &[binaries.as_slice(), &debug].concat())?;
             items.extend(binaries.into_iter().filter(|file| file.build_id.is_some()).map(in_tree));
@@ -133,12 +135,6 @@ impl Plan {
         Ok(Self { items })
     }
 
-    /// Whether no item before it is of the same bytes.
-    fn is_first(&self, item: &Item) -> bool {
-        let same = |other: &&Item| other.file.descriptor == item.file.descriptor;
-        self.items.iter().find(same).is_some_and(|first| std::ptr::eq(first, item))
-    }
-
     /// Fetches all files; each appears under its name only when all have been read, checked and inspected.
     ///
     /// # Errors
@@ -155,12 +151,16 @@ impl Plan {
             made.above(&item.place.beside(&item.file.title));
         }
         // From here a failure drops the files first, and then the directories that are empty.
-        let firsts: Vec<&Item> = self.items.iter().filter(|item| self.is_first(item)).collect();
+        let mut seen = BTreeSet::new();
+        let firsts: Vec<&Item> =
+            self.items.iter().filter(|item| seen.insert(contents(&item.file))).collect();
         let fetched = at_once::each(&firsts, |item| fetch_one(store, item, observer))?;
         let mut fetched = fetched.into_iter();
         let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
+        // Where in it a file of these bytes is, and one for this place: a manifest may name some ten thousand.
+        let (mut by_contents, mut by_path) = (BTreeMap::new(), BTreeMap::new());
         for item @ Item { file, place } in &self.items {
-            let twin = ready.iter().find(|(_, other)| other.file.descriptor == file.descriptor);
+            let twin = by_contents.get(&contents(file)).and_then(|twin: &usize| ready.get(*twin));
             let temporary = match twin {
                 Some((twin, _)) => copy_of(twin.temporary(), item)?,
                 None => fetched.next().ok_or_else(|| Error::NotFound {
@@ -184,14 +184,16 @@ impl Plan {
                     return Err(Error::Rejected { title: file.title.clone(), reason });
                 }
             };
-            let same_place = |(_, other): &&(AtomicFile, Fetched)| other.path == path;
-            if let Some((_, other)) = ready.iter().find(same_place)
+            let same_place = by_path.get(&path).and_then(|other: &usize| ready.get(*other));
+            if let Some((_, other)) = same_place
                 && other.file.descriptor.digest != file.descriptor.digest
             {
                 let reason =
                     format!("{} is for the same place, {}", other.file.title, path.display());
                 return Err(Error::Rejected { title: file.title.clone(), reason });
             }
+            by_contents.entry(contents(file)).or_insert(ready.len());
+            by_path.entry(path.clone()).or_insert(ready.len());
             ready.push((temporary, Fetched { path, file: file.clone(), build_id }));
         }
         // From here nothing is asked of the store: all that is left are renames.
@@ -209,6 +211,11 @@ impl Item {
         let mode = if self.file.content == Content::Binary { Mode::Executable } else { Mode::Data };
         Ok(AtomicFile::create(&self.place.beside(&self.file.title), mode)?)
     }
+}
+
+/// Which bytes a file has.
+fn contents(file: &RemoteFile) -> (Digest, u64) {
+    (file.descriptor.digest, file.descriptor.size)
 }
 
 /// The id under which a file goes into a tree: that of its own note, or for a `.dwp`, which has none, of the debug file that

@@ -1,6 +1,7 @@
 //! Registries that are broken or mean: what they give is refused in clear words, and nothing is left behind.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use xpost::digest::Digest;
@@ -87,6 +88,41 @@ fn a_manifest_that_is_something_else_is_refused() {
         8,
         &["manifests in one index"],
     );
+}
+
+#[test]
+fn a_web_page_in_place_of_anything_is_refused() {
+    let page = || answer("200 OK", "Content-Type: text/html\r\n", b"<html>log in</html>");
+    pull_is_refused(
+        move |asked, answer| if is_blob(asked) { page() } else { answer },
+        8,
+        &["the size should be"],
+    );
+    let (server, at) = published();
+    for what in ["/blobs/uploads/", "/manifests/"] {
+        let faulty = Faulty::before(&server.host(), move |_, asked, answer| {
+            // Whatever is asked of it, there is nothing yet.
+            match asked.contains(what) {
+                true => page(),
+                false if asked.starts_with("HEAD") => self::answer("404 Not Found", "", b""),
+                false => answer,
+            }
+        });
+        let reference = faulty.reference("other:v1");
+        refused(&at, &["push", &reference], 8, &["cannot push"]);
+        refused(&at, &["pull", &server.reference("other:v1")], 5, &["has no tag v1"]);
+    }
+}
+
+#[test]
+fn a_manifest_of_very_many_files_is_looked_through_in_time() {
+    let at = xpost();
+    let mut titles: Vec<String> = (0..20_000).map(|count| format!("f{count}")).collect();
+    titles.push("f1".to_owned());
+    titled(&at, &titles.iter().map(String::as_str).collect::<Vec<_>>());
+    let begun = Instant::now();
+    refused(&at, &["pull", "oci:lay:v1", "-o", "site"], 8, &["two files have it"]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[test]

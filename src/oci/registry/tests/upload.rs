@@ -153,6 +153,29 @@ fn an_upload_whose_answer_was_lost_is_not_sent_again() {
 }
 
 #[test]
+fn an_upload_whose_answers_are_cut_at_any_byte_gets_there() {
+    // Each question is answered in part first, and then whole.
+    let asked = Mutex::new((0, 0));
+    let server = Server::start(move |_, request| {
+        let (posts, puts) = &mut *asked.lock().expect("not poisoned");
+        let (count, mut answer) = match request.line.split(' ').next() {
+            Some("POST") => (posts, answer("202 Accepted", "Location: /up\r\n", b"")),
+            Some("PUT") => (puts, created(&request.body)),
+            _ => return answer("404 Not Found", "", b""),
+        };
+        *count += 1;
+        if *count % 2 == 1 {
+            answer.truncate(*count / 2 % answer.len());
+        }
+        answer
+    });
+    let registry = server.registry();
+    for _ in 0..created(b"0123456789").len() {
+        send(&registry, b"0123456789").expect("sent");
+    }
+}
+
+#[test]
 fn a_registry_that_does_not_say_what_it_took_is_asked_for_it() {
     let answering = |there: bool| {
         Server::start(move |_, request| match request.line.split(' ').next() {
