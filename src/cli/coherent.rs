@@ -7,7 +7,7 @@ use super::ui::Ui;
 use crate::build_id::BuildId;
 use crate::fs;
 use crate::oci::{Artifact, Node};
-use crate::release::{Product, Release};
+use crate::release::{Form, PlatformRelease, Product, Release};
 use crate::sbom;
 use crate::sign::{self, Statement, Subject};
 
@@ -61,52 +61,30 @@ pub(super) fn twins(one: &dyn Display, other: &dyn Display, id: &BuildId) -> Str
     )
 }
 
-/// What is signed and published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// The files themselves.
-    Release,
-    /// Runnable images of them.
-    Image,
-}
-
 /// A manifest that can be signed, what a signature of it says, and the bundle that lies there.
 pub(super) struct Signable<'release> {
+    /// The platform whose manifest it is; the index is none's.
+    pub(super) platform: Option<&'release PlatformRelease>,
     pub(super) statement: Statement,
     pub(super) bundle: Option<&'release Product>,
 }
 
-/// The manifests of a release or of its images with their statements: the platforms, then the index.
+/// The manifests of a form of a release with their statements: the platforms, then the index.
 pub(super) fn signables<'release>(
     release: &'release Release,
     artifact: &Artifact,
     form: Form,
 ) -> Vec<Signable<'release>> {
     let digest = |node: &Node| node.descriptor.digest;
-    let platforms = release.platforms.iter().zip(&artifact.platforms).map(|(of, node)| Signable {
-        statement: Statement::for_platform(digest(&node.node), of),
-        bundle: match form {
-            Form::Release => of.bundle.as_ref(),
-            Form::Image => release.image_bundle(Some(&of.platform.directory())),
-        },
+    let platforms = artifact.platforms.iter().filter_map(|node| {
+        let of = release.platforms.iter().find(|of| of.platform == node.platform)?;
+        let statement = Statement::for_platform(form, digest(&node.node), of);
+        let bundle = release.bundle_of(form, Some(of));
+        Some(Signable { platform: Some(of), statement, bundle })
     });
-    let index = Signable {
-        statement: Statement::for_index(digest(&artifact.index), release),
-        bundle: match form {
-            Form::Release => release.bundle.as_ref(),
-            Form::Image => release.image_bundle(None),
-        },
-    };
-    platforms.chain([index]).collect()
-}
-
-/// Whether anything of it is signed.
-pub(super) fn is_signed(release: &Release, form: Form) -> bool {
-    let mut platforms = release.platforms.iter();
-    match form {
-        Form::Release => release.bundle.is_some() || platforms.any(|of| of.bundle.is_some()),
-        Form::Image => !release.image_bundles.is_empty(),
-    }
+    let statement = Statement::for_index(form, digest(&artifact.index), release);
+    let bundle = release.bundle_of(form, None);
+    platforms.chain([Signable { platform: None, statement, bundle }]).collect()
 }
 
 /// Refuses signatures that do not cover what they would be published with, and those of files that the release has not
@@ -117,7 +95,7 @@ pub(super) fn check_signatures(
     artifact: &Artifact,
     form: Form,
 ) -> Result<(), Failure> {
-    if !is_signed(release, form) {
+    if !release.is_signed(form) {
         return Ok(());
     }
     let mut failure = Failure::plain(
@@ -125,7 +103,7 @@ pub(super) fn check_signatures(
         "cannot publish this release: its signatures are not about it as it is",
     );
     let whole = signables(release, artifact, form);
-    for (Signable { statement, bundle }, whole) in
+    for (Signable { statement, bundle, .. }, whole) in
         signables(public, artifact, form).into_iter().zip(whole)
     {
         let name = statement.manifest().name.clone();
@@ -162,8 +140,11 @@ pub(super) fn check_signatures(
         return Ok(());
     }
     Err(failure.hint(match form {
-        Form::Release => "something changed after it was signed: run xpost sign again",
-        Form::Image => "something changed after it was signed: run xpost sign --image again, with the options of the push",
+        Form::Files => "something changed after it was signed: run xpost sign again",
+        Form::Image => {
+            "something changed after it was signed: run xpost sign --image again, with the options of the push"
+        }
+        Form::DebugImage => "something changed after it was signed: run xpost sign --debug-image again",
     }))
 }
 

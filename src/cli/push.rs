@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::coherent::{self, Form};
+use super::coherent;
 use super::failure::{self, Exit, Failure};
 use super::files::{self, PlainFile};
 use super::published::{self, Beside, Publishing};
@@ -16,7 +16,7 @@ use super::store::{self, Reach};
 use super::ui::{self, Ui};
 use crate::oci::manifest::{Manifest, PlatformEntry, media};
 use crate::oci::{self, Access, Artifact, DebugFiles, Graph, Options, Reference, Tag};
-use crate::release::{self, Release, Staged};
+use crate::release::{self, Form, Release, Staged};
 
 /// Publish the release to a registry, or into an OCI layout
 ///
@@ -81,10 +81,10 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
         (false, None) => release.clone(),
         _ => without_debug(release.clone()),
     };
-    let form = if args.image { Form::Image } else { Form::Release };
+    let form = if args.image { Form::Image } else { Form::Files };
     let artifact = match form {
         Form::Image => Artifact::images(&public, &args.contents.options()).map_err(explain)?,
-        Form::Release => Artifact::of(&public),
+        _ => Artifact::of(&public),
     };
     coherent::check_signatures(&release, &public, &artifact, form)?;
     let debug_image = args.debug_image.then(|| DebugImage::of(args, &release)).transpose()?;
@@ -117,11 +117,16 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     for line in contents(&public).lines() {
         ui.note(line);
     }
-    if !coherent::is_signed(&release, form) {
-        ui.warn(match form {
-            Form::Release => "the release is not signed (xpost sign --key KEY)",
-            Form::Image => "the image is not signed (xpost sign --key KEY --image)",
-        });
+    for form in [form].into_iter().chain(debug_image.iter().map(|_| Form::DebugImage)) {
+        if !release.is_signed(form) {
+            ui.warn(match form {
+                Form::Files => "the release is not signed (xpost sign --key KEY)",
+                Form::Image => "the image is not signed (xpost sign --key KEY --image)",
+                Form::DebugImage => {
+                    "the image of the debug files is not signed (xpost sign --key KEY --debug-image)"
+                }
+            });
+        }
     }
     let connection = args.reach.connection(&args.reference)?;
     let target = store::open_with(&args.reference, Access::Write, &connection)?;
@@ -177,6 +182,7 @@ impl DebugImage {
             return Err(Failure::plain(Exit::NotFound, doing)
                 .because("no binary has both a debug file and a build-id"));
         }
+        coherent::check_signatures(release, release, &artifact, Form::DebugImage)?;
         Ok(Self { artifact, tag })
     }
 }
@@ -208,7 +214,7 @@ fn prepare(args: &Args, global: &Global) -> Result<Release, Failure> {
     let mut release = release::read(root).map_err(|error| failure::release(error, root))?;
     let mut given = args.annotations.iter();
     if given.any(|(key, value)| release.annotations.get(key) != Some(value))
-        && coherent::is_signed(&release, Form::Release)
+        && release.is_signed(Form::Files)
     {
         return Err(Failure::plain(Exit::Refused, "cannot annotate this release")
             .because("it is signed, and the signature covers the annotations")

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::Global;
-use super::coherent::{self, Form, Signable};
+use super::coherent::{self, Signable};
 use super::failure::{self, Exit, Failure};
 use super::store;
 use super::ui::{self, Ui};
 use crate::fs::{self, AtomicFile, Mode};
 use crate::oci::{Artifact, ImageOptions};
-use crate::release::{self, INDEX_BUNDLE, Release, Staged, companion, image_bundle};
+use crate::release::{self, Form, INDEX_BUNDLE, PlatformRelease, Staged, companion};
 use crate::sign::{self, Existing, PublicKey, Signer, SigningKey};
 
 /// Sign the release, or make a key
@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// Also sign the images that `push --image` makes with the same options
     #[arg(long, conflicts_with = "generate_key")]
     image: bool,
+    /// Also sign the image that `push --debug-image` makes
+    #[arg(long, conflicts_with = "generate_key")]
+    debug_image: bool,
     #[command(flatten)]
     contents: ImageContents,
 }
@@ -134,22 +137,26 @@ fn sign_release(key: &Path, args: &Args, root: &Path, ui: Ui) -> Result<(), Fail
     coherent::check(&release, true)?;
     coherent::warn_of_twins(&release, ui);
     release.annotations.extend(args.annotations.iter().cloned());
-    let mut forms = vec![(Form::Release, Artifact::of(&release))];
+    let mut forms = vec![(Form::Files, Artifact::of(&release))];
+    let explain_images = |error| store::failure("cannot sign the images", &error);
     if args.image {
         let images = Artifact::images(&release, &args.contents.options());
-        let images = images.map_err(|error| store::failure("cannot sign the images", &error))?;
-        forms.push((Form::Image, images));
+        forms.push((Form::Image, images.map_err(explain_images)?));
+    }
+    if args.debug_image {
+        let images = Artifact::debug_images(&release).map_err(explain_images)?;
+        forms.push((Form::DebugImage, images));
     }
     let mut staged = Staged::default();
     staged.annotate(root, &release.annotations).map_err(explain)?;
     let mut rows = Vec::new();
     let mut text = String::new();
     let signables = forms.iter().flat_map(|(form, artifact)| {
-        let signables = coherent::signables(&release, artifact, *form).into_iter().enumerate();
-        signables.map(|(place, signable)| (*form, place, signable))
+        let signables = coherent::signables(&release, artifact, *form);
+        signables.into_iter().map(|signable| (*form, signable))
     });
-    for (form, place, signable) in signables {
-        let paths = bundle_paths(&release, root, form, place);
+    for (form, signable) in signables {
+        let paths = bundle_paths(root, form, signable.platform);
         let (bytes, outcome) = bundle(&signable, &paths, &key)?;
         for path in &paths {
             if fs::digest(path).ok().map(|(digest, _)| digest)
@@ -163,7 +170,11 @@ fn sign_release(key: &Path, args: &Args, root: &Path, ui: Ui) -> Result<(), Fail
         let _ = writeln!(
             text,
             "{}{}  {}  {files} files  {}",
-            if form == Form::Image { "image " } else { "" },
+            match form {
+                Form::Files => "",
+                Form::Image => "image ",
+                Form::DebugImage => "debug image ",
+            },
             ui::safe(&manifest.name),
             manifest.digest,
             outcome.word()
@@ -171,7 +182,7 @@ fn sign_release(key: &Path, args: &Args, root: &Path, ui: Ui) -> Result<(), Fail
         let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         rows.push(json!({
             "manifest": manifest.name, "digest": manifest.digest, "files": files,
-            "outcome": outcome.word(), "bundles": paths, "image": form == Form::Image,
+            "outcome": outcome.word(), "bundles": paths, "form": form.word(),
         }));
     }
     staged.commit()?;
@@ -200,24 +211,18 @@ impl Outcome {
     }
 }
 
-/// Where the bundle of a manifest lies: beside each binary of the platform, or in the release directory for the
-/// index, which follows the platforms, and for images.
-fn bundle_paths(release: &Release, root: &Path, form: Form, place: usize) -> Vec<PathBuf> {
-    let platform = release.platforms.get(place);
-    if form == Form::Image {
-        let directory = platform.map(|of| of.platform.directory());
-        return vec![root.join(image_bundle(directory.as_deref()))];
-    }
-    match platform {
-        Some(platform) => {
-            let directory = root.join(platform.platform.directory());
-            platform
-                .binaries
-                .iter()
-                .map(|binary| directory.join(companion::bundle(&binary.file.name)))
-                .collect()
-        }
-        None => vec![root.join(INDEX_BUNDLE)],
+/// Where the bundle of a manifest lies: beside each binary of the platform, or in the release directory for indexes and
+/// images.
+fn bundle_paths(root: &Path, form: Form, platform: Option<&PlatformRelease>) -> Vec<PathBuf> {
+    let directory = platform.map(|of| of.platform.directory());
+    match (form, platform, directory.as_deref()) {
+        (Form::Files, Some(platform), Some(directory)) => platform
+            .binaries
+            .iter()
+            .map(|binary| root.join(directory).join(companion::bundle(&binary.file.name)))
+            .collect(),
+        (Form::Files, ..) => vec![root.join(INDEX_BUNDLE)],
+        (form, _, directory) => vec![root.join(form.bundle(directory))],
     }
 }
 

@@ -16,7 +16,7 @@ use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs;
 use crate::inspect::Platform;
-use crate::release::{Binary, PlatformRelease, Product, Release, Sbom};
+use crate::release::{Binary, Form, PlatformRelease, Product, Release, Sbom};
 
 /// Everything that is published under one reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,11 +127,7 @@ impl Artifact {
         let mut index = Index::new(Some(media::RELEASE), platforms.iter().map(entry).collect());
         index.annotations.clone_from(&release.annotations);
         let index = index.to_node();
-        // From here the digests that are signed are fixed; a bundle changes none of them.
-        for (platform, of) in platforms.iter().zip(&release.platforms) {
-            parts.bundle(&platform.node, of.bundle.as_ref());
-        }
-        parts.bundle(&index, release.bundle.as_ref());
+        parts.signatures(Form::Files, release, &index, &platforms);
         parts.into_artifact(index, platforms)
     }
 
@@ -277,7 +273,22 @@ impl Parts {
         self.refer(subject, Role::Sbom, Manifest::new(kind, vec![layer]));
     }
 
-    pub(super) fn bundle(&mut self, subject: &Node, bundle: Option<&Product>) {
+    /// The signatures. From here the digests that are signed are fixed; a bundle changes none of them.
+    pub(super) fn signatures(
+        &mut self,
+        form: Form,
+        release: &Release,
+        index: &Node,
+        platforms: &[PlatformNode],
+    ) {
+        for PlatformNode { platform, node } in platforms {
+            let of = release.platforms.iter().find(|of| of.platform == *platform);
+            self.bundle(node, of.and_then(|of| release.bundle_of(form, Some(of))));
+        }
+        self.bundle(index, release.bundle_of(form, None));
+    }
+
+    fn bundle(&mut self, subject: &Node, bundle: Option<&Product>) {
         let Some(bundle) = bundle else { return };
         let layer = self.layer(media::BUNDLE, bundle);
         let mut manifest = Manifest::new(media::BUNDLE, vec![layer]);

@@ -19,7 +19,7 @@ use super::manifest::{Descriptor, Index, Manifest, Node, media};
 use crate::digest::{Digest, Hashing};
 use crate::fs;
 use crate::inspect::{Libc, Platform};
-use crate::release::{PlatformRelease, Release};
+use crate::release::{Form, PlatformRelease, Release};
 use crate::tar::{self, Kind};
 
 /// Whom the program runs as: nobody in particular (the number that distroless images made customary).
@@ -70,11 +70,7 @@ impl Artifact {
             parts.companions(&platform.node, of);
             Ok(Some(platform))
         })?;
-        // From here the digests that are signed are fixed; a bundle changes none of them.
-        for PlatformNode { platform, node } in &platforms {
-            parts.bundle(node, release.image_bundle(Some(&platform.directory())));
-        }
-        parts.bundle(&index, release.image_bundle(None));
+        parts.signatures(Form::Image, release, &index, &platforms);
         Ok(parts.into_artifact(index, platforms))
     }
 
@@ -83,7 +79,7 @@ impl Artifact {
     /// # Errors
     /// Files that cannot be read.
     pub fn debug_images(release: &Release) -> Result<Self, Error> {
-        let (parts, index, platforms) = of_images(release, |parts, of| {
+        let (mut parts, index, platforms) = of_images(release, |parts, of| {
             let mut entries = BTreeSet::new();
             for binary in &of.binaries {
                 let (Some(id), Some(debug)) = (&binary.build_id, &binary.debug) else { continue };
@@ -97,6 +93,7 @@ impl Artifact {
             }
             parts.image(&of.platform, entries, None).map(Some)
         })?;
+        parts.signatures(Form::DebugImage, release, &index, &platforms);
         Ok(parts.into_artifact(index, platforms))
     }
 }

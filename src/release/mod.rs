@@ -11,7 +11,7 @@ pub mod title;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use names::{INDEX_BUNDLE, STATE, companion, image_bundle, refuse_name};
+pub use names::{Form, INDEX_BUNDLE, STATE, companion, refuse_name};
 pub use read::{Error, Problem, read};
 pub use stage::Staged;
 
@@ -105,7 +105,8 @@ pub struct Release {
     pub annotations: BTreeMap<String, String>,
     /// The signature of the index and all files, `index.sigstore.json`.
     pub bundle: Option<Product>,
-    /// The signatures of the images that are made of it, `image.sigstore.json` and `image-<directory>.sigstore.json`.
+    /// The signatures of the images that are made of it: `image.sigstore.json`, `image-<directory>.sigstore.json`, and
+    /// those that begin with `debug-`.
     pub image_bundles: Vec<Product>,
     /// What does not belong together; nothing is published before there are none.
     pub problems: Vec<Problem>,
@@ -119,10 +120,31 @@ impl Release {
         self.platforms.iter().flat_map(|of| of.binaries.iter().map(|binary| (&of.platform, binary)))
     }
 
-    /// The signature of the image of a platform, by its directory, or of the images' index.
-    pub fn image_bundle(&self, directory: Option<&str>) -> Option<&Product> {
-        let name = image_bundle(directory);
-        self.image_bundles.iter().find(|bundle| bundle.name == name)
+    /// The signature of a platform's manifest in this form, or of the index.
+    pub fn bundle_of<'a>(
+        &'a self,
+        form: Form,
+        platform: Option<&'a PlatformRelease>,
+    ) -> Option<&'a Product> {
+        match (form, platform) {
+            (Form::Files, Some(platform)) => platform.bundle.as_ref(),
+            (Form::Files, None) => self.bundle.as_ref(),
+            (form, platform) => {
+                let directory = platform.map(|of| of.platform.directory());
+                let name = form.bundle(directory.as_deref());
+                self.image_bundles.iter().find(|bundle| bundle.name == name)
+            }
+        }
+    }
+
+    /// Whether anything is signed in this form.
+    pub fn is_signed(&self, form: Form) -> bool {
+        match form {
+            Form::Files => {
+                self.bundle.is_some() || self.platforms.iter().any(|of| of.bundle.is_some())
+            }
+            form => self.image_bundles.iter().any(|bundle| form.has_bundle(&bundle.name)),
+        }
     }
 
     /// Different programs with one build-id: each with the first that has it.

@@ -7,20 +7,47 @@ pub const STATE: &str = "release.json";
 /// The signature of the index.
 pub const INDEX_BUNDLE: &str = "index.sigstore.json";
 
-/// The signature of an image: of the image of a platform, by its directory, or of their index.
-///
-/// It lies beside the index's, because in a platform's directory a binary may be called `image`.
-pub fn image_bundle(directory: Option<&str>) -> String {
-    match directory {
-        Some(directory) => format!("image-{directory}.sigstore.json"),
-        None => "image.sigstore.json".to_owned(),
+/// What is made of a release and published. Each form has manifests of its own, and signatures of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The files themselves.
+    Files,
+    /// Runnable images of the programs.
+    Image,
+    /// Images of the debug files.
+    DebugImage,
+}
+
+impl Form {
+    /// One word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Image => "image",
+            Self::DebugImage => "debug-image",
+        }
+    }
+
+    /// The file with the signature of an image of a platform, by its directory, or of the images' index. It lies beside the
+    /// index's, because in a platform's directory a binary may be called `image`.
+    pub fn bundle(self, directory: Option<&str>) -> String {
+        match directory {
+            Some(directory) => format!("{}-{directory}.sigstore.json", self.word()),
+            None => format!("{}.sigstore.json", self.word()),
+        }
+    }
+
+    /// Whether a file beside the index's signature is one of an image of this form.
+    pub(super) fn has_bundle(self, name: &str) -> bool {
+        let middle =
+            name.strip_suffix(".sigstore.json").and_then(|of| of.strip_prefix(self.word()));
+        middle.is_some_and(|middle| middle.is_empty() || middle.starts_with('-'))
     }
 }
 
 /// Whether a file beside the index's signature is that of an image.
 pub(super) fn is_image_bundle(name: &str) -> bool {
-    let middle = name.strip_prefix("image").and_then(|rest| rest.strip_suffix(".sigstore.json"));
-    middle.is_some_and(|middle| middle.is_empty() || middle.starts_with('-'))
+    [Form::Image, Form::DebugImage].iter().any(|form| form.has_bundle(name))
 }
 
 /// What a file of a platform directory is, by its name.

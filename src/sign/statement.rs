@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use crate::digest::Digest;
 use crate::inspect::Platform;
-use crate::release::{PlatformRelease, Product, Release};
+use crate::release::{Form, PlatformRelease, Product, Release};
 
 /// The predicate of a signature as cosign 3 makes it: nothing is claimed but the subjects.
 pub const PREDICATE_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";
@@ -83,17 +83,18 @@ impl Subject {
 }
 
 impl Statement {
-    /// The statement of a platform's manifest: its binaries, debug files and SBOMs by name.
-    pub fn for_platform(manifest: Digest, release: &PlatformRelease) -> Self {
+    /// The statement of a platform's manifest: by name the files that are in it or refer to it. Those are its
+    /// binaries, debug files and SBOMs; of an image debug files and SBOMs; of a debug image none.
+    pub fn for_platform(form: Form, manifest: Digest, release: &PlatformRelease) -> Self {
         let name = ManifestName::platform(&release.platform);
-        Self::new(&name, manifest, files(release, None))
+        Self::new(&name, manifest, files(form, release, None))
     }
 
     /// The statement of the index: the files of all platforms as `<directory>/<name>`.
-    pub fn for_index(index: Digest, release: &Release) -> Self {
+    pub fn for_index(form: Form, index: Digest, release: &Release) -> Self {
         let files = release.platforms.iter().flat_map(|platform| {
             let directory = platform.platform.directory();
-            files(platform, Some(&directory))
+            files(form, platform, Some(&directory))
         });
         Self::new(&ManifestName::index(), index, files.collect())
     }
@@ -193,10 +194,12 @@ fn shorten(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-fn files(release: &PlatformRelease, directory: Option<&str>) -> Vec<Subject> {
-    let products = release.binaries.iter().flat_map(|binary| {
+fn files(form: Form, release: &PlatformRelease, directory: Option<&str>) -> Vec<Subject> {
+    let binaries = release.binaries.iter().filter(|_| form != Form::DebugImage);
+    let products = binaries.flat_map(|binary| {
         let sboms = binary.sboms.iter().map(|sbom| &sbom.file);
-        std::iter::once(&binary.file).chain(&binary.debug).chain(&binary.dwp).chain(sboms)
+        let file = Some(&binary.file).filter(|_| form == Form::Files);
+        file.into_iter().chain(&binary.debug).chain(&binary.dwp).chain(sboms)
     });
     products.map(|product| Subject::file(product, directory)).collect()
 }
@@ -258,7 +261,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_manifest_comes_first_and_the_files_follow_by_name() {
-        let statement = Statement::for_platform(Digest::of(b"m"), &release("amd64", Libc::Static));
+        let statement =
+            Statement::for_platform(Form::Files, Digest::of(b"m"), &release("amd64", Libc::Static));
         assert_eq!(statement.manifest().name, "oci:linux/amd64");
         let names: Vec<_> = statement.files().iter().map(|file| file.name.as_str()).collect();
         let expected =
@@ -277,7 +281,7 @@ pub(super) mod tests {
             problems: Vec::new(),
             strangers: Vec::new(),
         };
-        let statement = Statement::for_index(Digest::of(b"i"), &release);
+        let statement = Statement::for_index(Form::Files, Digest::of(b"i"), &release);
         assert_eq!(statement.manifest().name, "oci:index");
         assert_eq!(statement.files().len(), 12);
         assert_eq!(statement.file("linux-arm64-musl/app"), Some(Digest::of(b"app")));

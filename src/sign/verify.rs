@@ -196,6 +196,7 @@ mod tests {
     use super::super::{bundle, sign};
     use super::*;
     use crate::inspect::Libc;
+    use crate::release::Form;
 
     fn key() -> SigningKey {
         SigningKey::generate().expect("a key")
@@ -210,7 +211,8 @@ mod tests {
     }
 
     fn signed(key: &SigningKey) -> (Statement, Vec<u8>) {
-        let statement = Statement::for_platform(manifest(), &release("amd64", Libc::Static));
+        let statement =
+            Statement::for_platform(Form::Files, manifest(), &release("amd64", Libc::Static));
         let bundle = sign(&statement, key).expect("signed");
         (statement, bundle)
     }

@@ -107,6 +107,7 @@ fn a_signed_image_is_one_that_cosign_and_xpost_verify() {
         assert!(!pushed.stderr.contains("not signed"), "{pushed:?}");
         let verified = at.run(verify).succeeds().stdout;
         assert!(verified.contains("signed      app.debug"), "{verified}");
+        assert!(!verified.contains("not there"), "{verified}");
         let by_cosign = ["--insecure-ignore-tlog", "--allow-insecure-registry"];
         let with = |key: &'static str| [&["--key", key], &by_cosign[..]].concat();
         let found = at.run(["discover", &reference, "--json"]).succeeds().json();
@@ -150,11 +151,11 @@ fn the_signature_of_another_image_is_not_published() {
 fn debug_files_are_mounted_where_debuggers_look() {
     let (at, server) = (release::small(), Server::start(Kind::Cuelabs));
     let reference = format!("{}/org/app:v1", server.localhost());
-    let pushed = at.run(["push", &reference, "--debug-image"]).succeeds().stdout;
-    assert!(
-        pushed.contains("mountPath: /usr/lib/debug") && pushed.contains("tag v1 created"),
-        "{pushed}"
-    );
+    let pushed = at.run(["push", &reference, "--debug-image"]).succeeds();
+    for said in ["mountPath: /usr/lib/debug", "tag v1 created"] {
+        assert!(pushed.stdout.contains(said), "{pushed:?}");
+    }
+    assert!(pushed.stderr.contains("the image of the debug files is not signed"), "{pushed:?}");
     unpack(&at, &format!("{reference}-debug"), "debug");
     let names: Vec<_> = at
         .list()
@@ -163,6 +164,14 @@ fn debug_files_are_mounted_where_debuggers_look() {
         .collect();
     assert_eq!(names.len(), 1, "{names:?}");
     assert_eq!(at.read(&names[0]), at.read("xpost-out/linux-amd64/app.debug"));
+    at.run(["sign", "--key", "release.key", "--debug-image"]).succeeds();
+    let pushed = at.run(["push", &reference, "--debug-image"]).succeeds();
+    assert!(!pushed.stderr.contains("not signed"), "{pushed:?}");
+    let image = format!("{reference}-debug");
+    let verified = at.run(["verify", &image, "--key", "release.pub"]).succeeds().stdout;
+    assert!(!verified.contains("not there"), "{verified}");
+    let by_cosign = ["--insecure-ignore-tlog", "--allow-insecure-registry", &image];
+    cosign(&at, &[&["verify", "--key", "release.pub"], &by_cosign[..]].concat());
     // Private debug files stay private.
     let (public, private) =
         (format!("{}/a:v1", server.localhost()), format!("{}/b", server.localhost()));
