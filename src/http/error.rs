@@ -61,6 +61,18 @@ pub enum Error {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// Something moved, and too little.
+    #[error("{method} {url}: {bytes} bytes within {seconds} s")]
+    Slow {
+        /// The verb.
+        method: Method,
+        /// Without its query.
+        url: String,
+        /// How many there were.
+        bytes: u64,
+        /// How long they were waited for.
+        seconds: u64,
+    },
     /// An answer that is a refusal.
     #[error("{method} {url}: the answer was {status}{message}")]
     Status {
@@ -113,7 +125,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connection { source, .. } => !source.is_builder(),
-            Self::Idle { .. } => true,
+            Self::Idle { .. } | Self::Slow { .. } => true,
             Self::Status { status, .. } => retry::is_transient(*status),
             _ => false,
         }

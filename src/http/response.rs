@@ -1,7 +1,7 @@
 //! What a server answers, read with limits.
 
 use std::io::{self, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap};
@@ -31,6 +31,11 @@ impl Place {
         Error::Idle { method: self.method.clone(), url: self.url.clone(), seconds: after.as_secs() }
     }
 
+    fn slow(&self, bytes: u64, within: Duration) -> Error {
+        let (method, url) = (self.method.clone(), self.url.clone());
+        Error::Slow { method, url, bytes, seconds: within.as_secs() }
+    }
+
     pub(super) fn redirect(&self, reason: &'static str) -> Error {
         Error::Redirect { url: self.url.clone(), reason }
     }
@@ -41,17 +46,24 @@ pub fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
+/// A body of which less than this comes in the time that silence may last would keep us for ever. With the usual minute
+/// that is 1 KiB/s.
+const DRIP: u64 = 1 << 16;
+
 /// An answer; its body is read from it.
 pub struct Response<'http> {
     http: &'http Http,
     at: Place,
     inner: reqwest::Response,
     rest: Bytes,
+    /// How long the network was waited for, and what came: since that was last enough.
+    waited: Duration,
+    came: u64,
 }
 
 impl<'http> Response<'http> {
     pub(super) fn new(http: &'http Http, at: Place, inner: reqwest::Response) -> Self {
-        Self { http, at, inner, rest: Bytes::new() }
+        Self { http, at, inner, rest: Bytes::new(), waited: Duration::ZERO, came: 0 }
     }
 
     pub(super) fn redirect(&self, reason: &'static str) -> Error {
@@ -120,8 +132,19 @@ impl<'http> Response<'http> {
             return Ok(Some(std::mem::take(&mut self.rest)));
         }
         let idle = self.http.options.idle_timeout;
+        let begun = Instant::now();
         match self.http.within(idle, self.inner.chunk()) {
-            Some(Ok(chunk)) => Ok(chunk),
+            Some(Ok(chunk)) => {
+                self.waited += begun.elapsed();
+                self.came += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                if self.waited > idle && chunk.is_some() {
+                    if self.came < DRIP {
+                        return Err(self.at.slow(self.came, idle));
+                    }
+                    (self.waited, self.came) = (Duration::ZERO, 0);
+                }
+                Ok(chunk)
+            }
             Some(Err(source)) => Err(self.at.failed(source)),
             None => Err(self.at.idle(idle)),
         }

@@ -184,6 +184,33 @@ fn a_silent_registry_is_left() {
 }
 
 #[test]
+fn a_registry_that_lets_an_answer_drip_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                read_request(&stream);
+                let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+                let mut drop: &[u8] = head;
+                while (&stream).write_all(drop).is_ok() {
+                    drop = b" ";
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    let server = Server { address, seen: Arc::default() };
+    let begun = Instant::now();
+    let error = server.registry().tagged(&v1()).expect_err("it drips");
+    assert_eq!(error.kind(), Kind::Network, "{error}");
+    let large = Descriptor::new("", Digest::of(b""), 1_000_000);
+    let error = fetch(&server.registry(), &large).expect_err("it drips");
+    assert_eq!(error.kind(), Kind::Network, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
 fn a_broken_download_goes_on_where_it_broke() {
     let bytes = b"0123456789";
     let server = Server::start(move |count, _| match count {
