@@ -85,15 +85,12 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
 
 /// What is left, and how to go on.
 fn cut_short(failure: Failure, place: &str, plan: &Deletion, gone: usize) -> Failure {
-    let left: Vec<_> = plan.manifests.iter().skip(gone).collect();
-    match (gone, left.first()) {
-        (0, _) => failure,
-        (_, None) => failure,
-        (_, Some(first)) => {
-            let count = plan.manifests.len();
-            failure
-                .because(format!("{gone} of {count} manifests are gone, the one that was named among them"))
-                .hint(format!("go on with what it led to: xpost delete {place}@{} (--json lists all that are left)", first.digest))
-        }
-    }
+    let Some(next) = plan.manifests.get(gone).filter(|_| gone > 0) else { return failure };
+    let count = plan.manifests.len();
+    failure
+        .because(format!("{gone} of {count} manifests are gone, the one that was named among them"))
+        .hint(format!(
+            "go on with what it led to: xpost delete {place}@{} (--json lists all that are left)",
+            next.digest
+        ))
 }

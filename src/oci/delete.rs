@@ -121,32 +121,14 @@ impl Deletion {
             spared: Vec::new(),
         };
         walk.visit(&digest);
-        let Walk { mut order, spared, .. } = walk;
+        let Walk { mut order, spared, needed, .. } = walk;
         // Each was entered after all that it leads to.
         order.reverse();
-        let doomed: BTreeSet<Digest> = order.iter().map(|node| node.descriptor.digest).collect();
-        let mut manifests = Vec::new();
-        for node in order {
-            let mut of_node = Doomed::of(&node, &doomed)?;
-            let mut lists = Vec::new();
-            of_node.tags = match node.descriptor.digest == digest {
-                true => target.tag.iter().chain(&tags).cloned().collect(),
-                false => Vec::new(),
-            };
-            for tag in own_tags(&graph, &node.descriptor.digest) {
-                let Some(there) = store.tagged(&tag)? else { continue };
-                let (is_list, at) = (tag.is_fallback(), there.descriptor.digest);
-                if at == node.descriptor.digest {
-                    of_node.tags.push(tag);
-                } else if is_list && there.descriptor.is_index() && !doomed.contains(&at) {
-                    let list = Doomed::of(&there, &doomed)?;
-                    lists.push(Doomed { tags: vec![tag], ..list });
-                }
-            }
-            of_node.tags.sort();
-            of_node.tags.dedup();
-            manifests.push(of_node);
-            manifests.extend(lists);
+        let mut manifests = doomed(store, &graph, &order, &needed)?;
+        if let Some(root) = manifests.first_mut() {
+            root.tags.extend(target.tag.iter().chain(&tags).cloned());
+            root.tags.sort();
+            root.tags.dedup();
         }
         let blobs = graph.blobs.iter().map(|blob| blob.descriptor.clone()).collect();
         Ok(Self { digest, tag: None, manifests, spared, blobs })
@@ -175,6 +157,35 @@ impl Doomed {
             entry: store::described(node, &document),
         })
     }
+}
+
+/// These manifests with the tags that go along, and after each the list of what refers to it, where that is a tag.
+fn doomed(
+    store: &dyn Store,
+    graph: &Graph<'_>,
+    order: &[Node],
+    needed: &BTreeMap<Digest, String>,
+) -> Result<Vec<Doomed>, Error> {
+    let going: BTreeSet<Digest> = order.iter().map(|node| node.descriptor.digest).collect();
+    let mut manifests = Vec::new();
+    for node in order {
+        let digest = node.descriptor.digest;
+        let (mut of_node, mut lists) = (Doomed::of(node, &going)?, Vec::new());
+        for tag in own_tags(graph, &digest) {
+            let Some(there) = store.tagged(&tag)? else { continue };
+            let at = there.descriptor.digest;
+            // Under the tag of a list others put other things, which may be needed.
+            let stays = needed.contains_key(&at) || going.contains(&at);
+            if at == digest {
+                of_node.tags.push(tag);
+            } else if tag.is_fallback() && there.descriptor.is_index() && !stays {
+                lists.push(Doomed { tags: vec![tag], ..Doomed::of(&there, &going)? });
+            }
+        }
+        manifests.push(of_node);
+        manifests.extend(lists);
+    }
+    Ok(manifests)
 }
 
 /// The manifest that a target names. Where there are a tag and a digest, both have to mean the same.

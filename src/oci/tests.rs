@@ -639,6 +639,23 @@ fn what_another_tag_needs_is_spared() {
 }
 
 #[test]
+fn a_release_under_the_tag_of_a_list_is_no_list() {
+    let (home, store) = (Home::new(), MemoryStore::default());
+    publish(&artifact(&home, "1"), &store, &Options::default()).expect("pushed");
+    let other = Artifact::of(&home.release("2"));
+    let v2 = Tag::new("v2").expect("a tag");
+    let options = Options { tags: vec![v2.clone()], ..Options::default() };
+    push(&Graph::of(&other), &store, &options, &|_| {}).expect("pushed");
+    let root = resolve(&store, &v1()).expect("there").descriptor.digest;
+    store.put_tag(&Tag::fallback(&root), &other.index).expect("put");
+    let plan = Deletion::plan(&store, &v1()).expect("planned");
+    delete(&store, &plan, &mut |_| {}).expect("deleted");
+    let root = resolve(&store, &Target::tag(v2)).expect("there");
+    let found = completeness(&store, root).expect("looked at");
+    assert!(found.missing.is_empty(), "{found:?}");
+}
+
+#[test]
 fn a_part_of_a_release_does_not_go_alone() {
     let (home, store) = (Home::new(), MemoryStore::default());
     let artifact = artifact(&home, "1");
