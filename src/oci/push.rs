@@ -4,7 +4,7 @@
 //! will; then the tags of the debug files, and the root's tags last of all. A push that was cut short is finished by
 //! the same push again: what is there is not sent twice. A copy is the same thing with a graph that came out of a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -200,10 +200,10 @@ pub fn survey(graph: &Graph<'_>, store: &dyn Store, options: &Options) -> Result
         let state = state(store.has_blob(&blob.descriptor)?);
         Ok(upload(&blob.name, &blob.descriptor, state))
     })?;
-    for node in &graph.nodes {
+    receipt.manifests = at_once::each(&graph.nodes, |node| {
         let state = state(store.has_manifest(&node.descriptor)?);
-        receipt.manifests.push(upload(&kind_of(node), &node.descriptor, state));
-    }
+        Ok(upload(&kind_of(node), &node.descriptor, state))
+    })?;
     Ok(receipt)
 }
 
@@ -237,10 +237,7 @@ pub fn push(
         let state = ensure_blob(store, blob, observer)?;
         Ok(upload(&blob.name, &blob.descriptor, state))
     })?;
-    for node in &graph.nodes {
-        let state = ensure_manifest(store, node, observer)?;
-        receipt.manifests.push(upload(&kind_of(node), &node.descriptor, state));
-    }
+    receipt.manifests = ensure_manifests(store, graph, observer)?;
     // From here everything is there by digest; what follows makes it findable.
     observer(Event::Checking);
     receipt.fallback_tags = ensure_all_listed(store, graph)?;
@@ -338,6 +335,48 @@ fn ensure_blob(
     Ok(state)
 }
 
+/// Sends the manifests that are not there, and what refers to others last. Those that point at blobs alone go a few at once; an
+/// index goes when its children are there.
+fn ensure_manifests(
+    store: &dyn Store,
+    graph: &Graph<'_>,
+    observer: &Observer<'_>,
+) -> Result<Vec<Upload>, Error> {
+    let mut late: BTreeSet<Digest> =
+        graph.referrers.iter().map(|edge| edge.referrer.digest).collect();
+    let (mut manifests, mut indexes) = (Vec::new(), Vec::new());
+    for node in &graph.nodes {
+        match node.document()? {
+            Document::Manifest(_) => manifests.push(node),
+            Document::Index(index) => {
+                // Some attestations are both in an index and about a manifest of it.
+                for child in &index.manifests {
+                    late.remove(&child.digest);
+                }
+                indexes.push(node);
+            }
+        }
+    }
+    let send = |node: &&Node| {
+        let state = ensure_manifest(store, node, observer)?;
+        Ok((node.descriptor.digest, state))
+    };
+    let mut states = BTreeMap::new();
+    for is_late in [false, true] {
+        let due = |node: &&&Node| late.contains(&node.descriptor.digest) == is_late;
+        let at_once: Vec<&Node> = manifests.iter().filter(due).copied().collect();
+        states.extend(at_once::each(&at_once, send)?);
+        for node in indexes.iter().filter(due) {
+            states.extend([send(node)?]);
+        }
+    }
+    let state = |node: &Node| states.get(&node.descriptor.digest).copied();
+    let uploads = graph.nodes.iter().filter_map(|node| {
+        state(node).map(|state| upload(&kind_of(node), &node.descriptor, state))
+    });
+    Ok(uploads.collect())
+}
+
 /// Sends a manifest that is not there.
 fn ensure_manifest(
     store: &dyn Store,
@@ -394,11 +433,8 @@ fn ensure_all_listed(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<String>
 
 /// The manifests once more, as a reader sees them. Of each blob the store has said that it is there.
 fn read_back(store: &dyn Store, graph: &Graph<'_>) -> Result<(), Error> {
-    for node in &graph.nodes {
-        // Its digest is checked on the way, so these are the bytes.
-        store::load(store, &node.descriptor)?;
-    }
-    Ok(())
+    // The digest is checked on the way, so these are the bytes.
+    at_once::each(&graph.nodes, |node| store::load(store, &node.descriptor)).map(|_| ())
 }
 
 /// Points `buildid-<hex>` at a debug manifest, unless it belongs to another program: two programs with one build-id
