@@ -6,6 +6,7 @@ use std::convert::Infallible;
 
 use crc32fast::Hasher;
 
+use crate::elf::Elf;
 use crate::slim::Layout;
 use crate::{fs, parallel};
 
@@ -17,6 +18,14 @@ const LONG: usize = 1 << 16;
 /// The checksum of a debug file, or any other: that of its final bytes. Compress a debug file afterwards and gdb refuses it.
 pub fn checksum(bytes: &[u8]) -> u32 {
     Checksums::default().of([bytes].into_iter())
+}
+
+/// The checksum of what a file loads, behind the ELF header, in which a slim file differs.
+pub(super) fn loaded(elf: &Elf<'_>) -> u32 {
+    let header = elf.header_size();
+    let ranges = elf.loaded_ranges().into_iter();
+    let ranges = ranges.map(|range| range.start.max(header)..range.end.max(header));
+    Checksums::default().of(ranges.map(|range| elf.bytes(range)))
 }
 
 /// The checksums of long stretches that were looked at, by where they begin in memory and their length.

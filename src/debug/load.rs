@@ -9,10 +9,11 @@ use object::elf;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::checksum;
+use super::origin::Origin;
 use crate::build_id::BuildId;
 use crate::digest::{Digest, hex};
 use crate::elf::{Elf, Place, Section, Segment, Symbol};
-use crate::identity::FIRST_PAGE;
 use crate::inspect;
 use crate::slim::DebugLink;
 
@@ -121,6 +122,7 @@ pub fn compare(slim: &Elf<'_>, debug: &Elf<'_>, original: Option<&Elf<'_>>) -> V
         check("build-id", of_slim == of_debug, format!("{of_slim} and {of_debug}")),
         link(slim, debug),
         sections(slim, debug),
+        unaltered(slim, debug),
     ];
     if let Some(original) = original {
         checks.extend([loaded(slim, original), restored(slim, debug, original)]);
@@ -137,7 +139,7 @@ fn same_note(one: &Section<'_>, other: &Section<'_>) -> bool {
 }
 
 fn link(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
-    let crc = super::checksum(debug.data());
+    let crc = checksum::checksum(debug.data());
     match DebugLink::of(slim) {
         Some(link) => {
             let found = format!("{} {:08x}, the debug file's is {crc:08x}", link.name, link.crc);
@@ -145,6 +147,17 @@ fn link(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
         }
         None => check("debuglink", true, "none"),
     }
+}
+
+/// What the slim file loads is what it loaded when it was made, as far as the debug file says it.
+fn unaltered(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
+    const WHAT: &str = "loaded checksum";
+    let Some(origin) = Origin::read(debug.data()) else {
+        return check(WHAT, true, "none");
+    };
+    let found = checksum::loaded(slim);
+    let said = format!("{found:08x}, and {:08x} when it was made", origin.loaded);
+    check(WHAT, found == origin.loaded, said)
 }
 
 /// The debug file describes the slim file's loaded sections, and has what both have with the same contents.
@@ -183,7 +196,7 @@ fn sections(slim: &Elf<'_>, debug: &Elf<'_>) -> Check {
     check("sections", true, format!("{} of the slim and debug file", counts.join(" and ")))
 }
 
-/// Every byte under a segment, aside from the masked fields; a note that was put right in the first page is named.
+/// Every byte under a segment, aside from the masked fields; a note that was put right is named.
 fn loaded(slim: &Elf<'_>, original: &Elf<'_>) -> Check {
     if segments(slim) == segments(original) {
         let load_digest = inspect::load_digest(original);
@@ -201,7 +214,7 @@ fn loaded(slim: &Elf<'_>, original: &Elf<'_>) -> Check {
         let differing = (range.start..).zip(old.iter().zip(new)).filter(|(_, (a, b))| a != b);
         let differing = differing.map(|(offset, _)| offset);
         for at in differing.filter(|at| !masked.iter().any(|field| field.contains(at))) {
-            if at >= FIRST_PAGE || !allowed.iter().any(|range| range.contains(&at)) {
+            if !allowed.iter().any(|range| range.contains(&at)) {
                 return check("loaded bytes", false, format!("the byte at {at:#x} differs"));
             }
             changed.push(at);
@@ -213,12 +226,14 @@ fn loaded(slim: &Elf<'_>, original: &Elf<'_>) -> Check {
     check("loaded bytes", true, found)
 }
 
-/// Where a build-id may be put right: the program headers, their number, and what they say are notes.
+/// Where a build-id may be put right: the program headers, their place and number, what they say are notes, and its section.
 fn notes(elf: &Elf<'_>) -> Vec<Range<u64>> {
     let of = elf.segments().iter().filter(|segment| segment.kind == elf::PT_NOTE);
-    // gABI, "ELF Header": e_phnum.
-    let count = if elf.is_64() { 56..58 } else { 44..46 };
-    [elf.segments_range(), count].into_iter().chain(of.map(Segment::range)).collect()
+    let section = elf.section_named(b".note.gnu.build-id").map(Section::range);
+    // gABI, "ELF Header": e_phoff and e_phnum.
+    let fields = if elf.is_64() { [32..40, 56..58] } else { [28..32, 44..46] };
+    let segments = [elf.segments_range()].into_iter().chain(fields);
+    segments.chain(of.map(Segment::range)).chain(section).collect()
 }
 
 fn restored(slim: &Elf<'_>, debug: &Elf<'_>, original: &Elf<'_>) -> Check {

@@ -7,6 +7,7 @@
 //! ```text
 //! xpost-origin 1
 //! file SIZE CRC32 E_SHOFF E_SHNUM           of the input; how many sections it had
+//! loaded CRC32                              of what the slim file loads, behind its ELF header
 //! section INDEX sh_name sh_flags sh_offset sh_size sh_addralign    where the debug file has other values
 //! loose OFFSET SIZE                         bytes of no section, which the slim file has
 //! bytes OFFSET CONTENTS                     loaded bytes for which the slim file has others
@@ -18,6 +19,7 @@ use std::ops::Range;
 
 use object::write::elf::SectionHeader;
 
+use super::checksum;
 use crate::elf::{Elf, SectionId};
 use crate::identity::FIRST_PAGE;
 
@@ -32,6 +34,8 @@ pub(super) struct Origin {
     pub(super) size: u64,
     /// Its CRC-32. A cryptographic digest would cost as much as copying the file.
     pub(super) crc: u32,
+    /// The CRC-32 of what the slim file loads, behind its ELF header.
+    pub(super) loaded: u32,
     /// Its `e_shoff`.
     pub(super) sections_offset: u64,
     /// How many section headers it had.
@@ -84,6 +88,7 @@ impl Origin {
         Self {
             size: original.len() as u64,
             crc,
+            loaded: checksum::loaded(elf),
             sections_offset: elf.header().sections_offset,
             section_count: elf.sections().len() as u32,
             sections: sections.collect(),
@@ -95,8 +100,9 @@ impl Origin {
     /// The lines.
     pub(super) fn to_text(&self) -> String {
         let mut text = FIRST_LINE.to_owned();
-        let Self { size, crc, sections_offset, section_count, .. } = self;
+        let Self { size, crc, loaded, sections_offset, section_count, .. } = self;
         let _ = writeln!(text, "file {size:x} {crc:08x} {sections_offset:x} {section_count:x}");
+        let _ = writeln!(text, "loaded {loaded:08x}");
         for Moved { section, name, flags, offset, size, align } in &self.sections {
             let _ = writeln!(
                 text,
@@ -147,6 +153,7 @@ impl Origin {
                 self.sections_offset = sections_offset;
                 self.section_count = count.try_into().ok()?;
             }
+            ("loaded", &[crc]) => self.loaded = crc.try_into().ok()?,
             ("section", &[index, name, flags, offset, size, align]) => {
                 let (section, name) = (SectionId(index.try_into().ok()?), name.try_into().ok()?);
                 offset.checked_add(size)?;
@@ -198,6 +205,7 @@ mod tests {
         let origin = Origin {
             size: 0x5000,
             crc: 0x0102_0304,
+            loaded: 0xffff_ffff,
             sections_offset: 0x4000,
             section_count: 30,
             sections: vec![moved],

@@ -10,7 +10,7 @@ use std::ops::Range;
 use object::elf;
 use object::write::elf::SectionHeader;
 
-use super::checksum::Checksums;
+use super::checksum::{self, Checksums};
 use super::origin::{Moved, Origin};
 use crate::build_id::BuildId;
 use crate::elf::{Elf, Error, Framing, Section, SectionTable, overlaps};
@@ -63,6 +63,16 @@ pub enum Unrestorable {
         /// Where in the input.
         offset: u64,
     },
+    /// The slim file loads other bytes than the one that the debug file was made with.
+    #[error(
+        "what the slim file loads has the checksum {found:08x}, and had {expected:08x} when it was made"
+    )]
+    Loaded {
+        /// That of the slim file.
+        found: u32,
+        /// As the debug file states it.
+        expected: u32,
+    },
     /// What was put together is not what the debug file's checksum is of.
     #[error("the result has the checksum {found:08x}, and the input had {expected:08x}")]
     Checksum {
@@ -92,6 +102,12 @@ pub fn restore<'data>(
 ) -> Result<Restored<'data>, Unrestorable> {
     belong_together(slim, debug)?;
     let origin = Origin::read(debug.data());
+    if let Some(expected) = origin.as_ref().map(|origin| origin.loaded) {
+        let found = checksum::loaded(slim);
+        if found != expected {
+            return Err(Unrestorable::Loaded { found, expected });
+        }
+    }
     let parts = parts(slim, debug, origin.as_ref())?;
     // From here every section of the input has its header and its contents.
     let complete = parts.iter().all(|part| part.as_it_was);
@@ -116,12 +132,12 @@ fn belong_together(slim: &Elf<'_>, debug: &Elf<'_>) -> Result<(), Unrestorable> 
     }
     let ids = (inspect::build_id(slim), inspect::build_id(debug));
     let link = DebugLink::of(slim);
-    let linked = link.is_none_or(|link| link.crc == super::checksum(debug.data()));
+    let linked = link.is_none_or(|link| link.crc == checksum::checksum(debug.data()));
     let what = if ids.0 != ids.1 {
         "build-ids"
     } else if slim.segments().len() != debug.segments().len() {
         "program headers"
-    } else if ids.0.is_none() && !linked {
+    } else if !linked {
         "debuglink and debug file"
     } else {
         return Ok(());

@@ -181,6 +181,28 @@ fn a_damaged_half_never_makes_a_wrong_whole() {
 }
 
 #[test]
+fn what_comes_back_by_contents_is_of_these_very_halves() {
+    let xpost = halves("go", &["--compress-debug-sections", "zstd", "--compression-level", "1"]);
+    let ran = xpost.run(["restore", "slim", "slim.debug", "-o", "again"]).succeeds();
+    assert!(ran.stdout.contains("by contents"), "{ran:?}");
+    let (slim, debug) = (xpost.read("slim"), xpost.read("slim.debug"));
+    let mut damaged = debug.clone();
+    damaged[debug.len() / 2] ^= 1;
+    xpost.put("damaged.debug", &damaged);
+    let ran = xpost.run(["restore", "slim", "damaged.debug", "-o", "wrong"]);
+    ran.exits(3, &["debuglink and debug file differ"]);
+    let text = Elf::parse(&slim).unwrap().section_named(b".text").unwrap().offset as usize;
+    let mut damaged = slim.clone();
+    damaged[text + 100] ^= 1;
+    xpost.put("damaged", &damaged);
+    let ran = xpost.run(["restore", "damaged", "slim.debug", "-o", "wrong"]);
+    ran.exits(8, &["what the slim file loads has the checksum"]);
+    let ran = xpost.run(["verify", "--load-identity", "damaged", "slim.debug"]);
+    ran.exits(4, &["loaded checksum"]);
+    assert!(!xpost.path("wrong").exists());
+}
+
+#[test]
 fn the_halves_of_every_binary_agree_with_it_and_with_the_record() {
     for binary in corpus::ALL {
         let xpost = xpost();
@@ -190,7 +212,7 @@ fn the_halves_of_every_binary_agree_with_it_and_with_the_record() {
         let flags = ["verify", "--json", "--load-identity", "slim", "slim.debug", "app"];
         let verdict = xpost.run(flags).succeeds().json();
         assert_eq!(verdict["schema"], "xpost/load-identity/v1");
-        assert_eq!(verdict["checks"].as_array().unwrap().len(), 6, "{}", binary.name);
+        assert_eq!(verdict["checks"].as_array().unwrap().len(), 7, "{}", binary.name);
         for (row, half) in
             verdict["files"].as_array().unwrap().iter().zip(["slim", "debug", "input"])
         {
