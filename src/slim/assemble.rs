@@ -2,7 +2,8 @@
 //!
 //! First everything that is loaded, where it was; then the sections that stay, in the input's order; then the
 //! link to the debug file, the section names and the section header table; last a payload that followed the
-//! image. Stretches between segments that held sections which leave become zeros.
+//! image. Stretches between segments that held sections which leave become holes of zeros, where the link, the names and
+//! the table go if they fit.
 
 use std::ops::Range;
 
@@ -205,14 +206,13 @@ impl<'data> Assembly<'_, 'data> {
         }
     }
 
-    /// Appends a section that the input does not have. Its header has no name yet.
+    /// Adds a section that the input does not have. Its header has no name yet.
     fn add(&mut self, added: Added) -> SectionHeader {
         let Added { bytes, holds, align, .. } = added;
-        self.layout.align(align);
         let sh_size = bytes.len() as u64;
         SectionHeader {
             sh_type: elf::SHT_PROGBITS,
-            sh_offset: self.layout.push(Piece::Made(bytes), holds),
+            sh_offset: self.layout.put(bytes, align, holds),
             sh_size,
             sh_addralign: align,
             ..SectionHeader::default()
@@ -223,7 +223,7 @@ impl<'data> Assembly<'_, 'data> {
         if let Some(id) = self.elf.header().section_names {
             let bytes = names.sections.clone();
             let size = bytes.len() as u64;
-            let offset = self.layout.push(Piece::Made(bytes), Holds::Section(id));
+            let offset = self.layout.put(bytes, 1, Holds::Section(id));
             self.place(id, offset, size);
         }
     }
@@ -286,12 +286,11 @@ impl<'data> Assembly<'_, 'data> {
         rows
     }
 
-    /// Appends the section header table and puts its place into the ELF header.
+    /// Adds the section header table and puts its place into the ELF header.
     fn section_headers(&mut self, rows: &[SectionHeader], indices: &Indices) {
         let encoder = self.elf.encoder();
-        self.layout.align(encoder.address_size());
-        let table = SectionTable {
-            offset: self.layout.len(),
+        let mut table = SectionTable {
+            offset: 0,
             count: rows.len() as u32,
             names: self.elf.header().section_names.map_or(0, |id| indices.of(id.0)),
         };
@@ -303,7 +302,14 @@ impl<'data> Assembly<'_, 'data> {
             }
             encoder.section_header(&mut bytes, &row);
         }
-        self.layout.push(Piece::Made(bytes), Holds::SectionHeaders);
+        let align = encoder.address_size();
+        table.offset = if self.plan.payload.is_some() {
+            // The runtime of an AppImage looks for its payload behind them.
+            self.layout.align(align);
+            self.layout.push(Piece::Made(bytes), Holds::SectionHeaders)
+        } else {
+            self.layout.put(bytes, align, Holds::SectionHeaders)
+        };
         self.layout.set_header(self.elf.header_with(table));
     }
 

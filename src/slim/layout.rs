@@ -138,6 +138,35 @@ impl<'data> Layout<'data> {
         self.push(Piece::Padding(len.saturating_sub(self.len)), Holds::Alignment);
     }
 
+    /// Adds bytes where there is room for them in a hole, else at the end; in both cases aligned as with [`Self::align`].
+    /// Says at which offset they begin.
+    pub(crate) fn put(&mut self, bytes: Vec<u8>, align: u64, holds: Holds) -> u64 {
+        let len = bytes.len() as u64;
+        let start = |hole: &Stretch<'_>| hole.start.next_multiple_of(align.max(1));
+        let has_room = |hole: &Stretch<'_>| {
+            hole.holds == Holds::Hole && start(hole).saturating_add(len) <= hole.range().end
+        };
+        let Some(index) = self.stretches.iter().position(has_room) else {
+            self.align(align);
+            return self.push(Piece::Made(bytes), holds);
+        };
+        let hole = self.stretches.remove(index);
+        let offset = start(&hole);
+        let zeros = |range: Range<u64>| Stretch {
+            start: range.start,
+            piece: Piece::Padding(range.end - range.start),
+            holds: Holds::Hole,
+        };
+        let parts = [
+            zeros(hole.start..offset),
+            Stretch { start: offset, piece: Piece::Made(bytes), holds },
+            zeros(offset + len..hole.range().end),
+        ];
+        let parts = parts.into_iter().filter(|part| !part.piece.is_empty());
+        self.stretches.splice(index..index, parts);
+        offset
+    }
+
     /// Changes the first piece, the ELF header: its table's place is known only when all else has one.
     pub(crate) fn set_header(&mut self, header: Vec<u8>) {
         if let Some(first) = self.stretches.first_mut() {
@@ -283,5 +312,20 @@ mod tests {
         );
         let ends: Vec<_> = layout.stretches().map(|(range, ..)| range.end).collect();
         assert_eq!(ends, [3, 8, 9]);
+    }
+
+    #[test]
+    fn what_fits_into_a_hole_goes_there() {
+        let mut layout = Layout::default();
+        layout.push(Piece::Copied(b"a"), Holds::Loaded);
+        layout.push(Piece::Padding(20), Holds::Hole);
+        layout.push(Piece::Copied(b"z"), Holds::Loaded);
+        assert_eq!(layout.put(vec![1; 8], 8, Holds::SectionHeaders), 8);
+        assert_eq!(layout.put(vec![2; 8], 8, Holds::SectionHeaders), 24);
+        assert_eq!(layout.put(vec![3; 5], 1, Holds::SectionHeaders), 1);
+        let expected = b"a\x03\x03\x03\x03\x03\0\0\x01\x01\x01\x01\x01\x01\x01\x01\0\0\0\0\0z";
+        assert_eq!(layout.to_vec(), [&expected[..], b"\0\0", &[2; 8]].concat());
+        let ends: Vec<_> = layout.stretches().map(|(range, ..)| range.end).collect();
+        assert_eq!(ends, [1, 6, 8, 16, 21, 22, 24, 32]);
     }
 }
