@@ -88,12 +88,20 @@ pub fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
 fn open_regular(path: &Path) -> Result<(File, u64)> {
     // Looked at before it is opened: opening a pipe would wait for its other end.
     let metadata = fs::metadata(path).map_err(at("read", path))?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a directory" } else { "a pipe or a device" };
+    if let Some(what) = no_file(&metadata) {
         return Err(at("read", path)(io::Error::other(format!("it is {what}, not a file"))));
     }
     let file = File::open(path).map_err(at("read", path))?;
     Ok((file, metadata.len()))
+}
+
+/// What is there instead of a file, in words.
+fn no_file(metadata: &fs::Metadata) -> Option<&'static str> {
+    match metadata.file_type() {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a directory"),
+        _ => Some("a pipe or a device"),
+    }
 }
 
 /// The digest and the length in bytes of a file, in constant memory.
@@ -132,6 +140,15 @@ pub fn is_dir(path: &Path) -> bool {
 /// Whether something exists at the path.
 pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
+}
+
+/// Whether nobody but its owner may read or write a file.
+pub fn is_private(path: &Path) -> bool {
+    #[cfg(unix)]
+    return fs::metadata(path)
+        .is_ok_and(|metadata| std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 == 0);
+    #[cfg(not(unix))]
+    return false;
 }
 
 /// Whether the path is a symbolic link.
@@ -256,8 +273,9 @@ impl AtomicFile {
             _ => Path::new("."),
         };
         create_dir_all(directory)?;
-        if target.is_dir() {
-            return Err(at("write", target)(io::Error::other("it is a directory")));
+        // A file would take the place of what is there: of a file, and of nothing else.
+        if let Some(what) = fs::metadata(target).ok().and_then(|metadata| no_file(&metadata)) {
+            return Err(at("write", target)(io::Error::other(format!("it is {what}"))));
         }
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);

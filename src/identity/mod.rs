@@ -151,7 +151,7 @@ pub enum Error {
         obstacle: Obstacle,
     },
     /// The patches are not what they may be; nothing was changed.
-    #[error("the build-id would not be right: {0}")]
+    #[error("the build-id would not be right")]
     Stray(#[from] Stray),
 }
 

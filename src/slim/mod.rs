@@ -134,6 +134,9 @@ pub enum Error {
         "it is a debug file: its code is in the program that it belongs to, which is the one to slim"
     )]
     DebugFile,
+    /// A `.dwo` or `.dwp` file.
+    #[error("it is split DWARF (.dwo, .dwp): debug information of which nothing can leave")]
+    SplitDwarf,
     /// No section header table.
     #[error(
         "it has no section headers, so nothing in it can be told apart (was it packed, or stripped of them?)"

@@ -284,7 +284,19 @@ fn refuse(elf: &Elf<'_>) -> Result<(), Error> {
     if elf.is_debug_file() {
         return Err(Error::DebugFile);
     }
+    if is_split_dwarf(elf) {
+        return Err(Error::SplitDwarf);
+    }
     Ok(())
+}
+
+/// Whether it is a `.dwo` or `.dwp` file, which linkers take for an object and which holds debug information alone (DWARF 5,
+/// 7.3.2). An object that has its own (`-gsplit-dwarf=single`) has code as well.
+fn is_split_dwarf(elf: &Elf<'_>) -> bool {
+    let mut sections = elf.sections().iter();
+    elf.is_object()
+        && !sections.clone().any(|section| section.is_loaded() && section.size != 0)
+        && sections.any(|section| section.name.ends_with(b".dwo"))
 }
 
 /// Whether UPX packed it: its loader's header stands behind the program headers (UPX, src/p_unix.h: `l_info`, of which

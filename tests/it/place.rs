@@ -341,3 +341,34 @@ fn an_input_that_shrinks_meanwhile_is_an_error_that_leaves_nothing() {
     };
     assert!((0..20).any(|_| shrinks_midway()), "no run was caught midway");
 }
+
+#[test]
+fn nothing_but_a_file_makes_way_for_an_output() {
+    let xpost = with_app();
+    tools::stdout(Command::new("mkfifo").arg(xpost.path("pipe")));
+    for flags in [["-o", "pipe", "-f", "debug"], ["-o", "slim", "-f", "pipe"]] {
+        let ran = xpost.run([&["slim", "app"][..], &flags].concat());
+        ran.exits(1, &["cannot write pipe", "a pipe or a device"]);
+    }
+    let kind = xpost.path("pipe").metadata().unwrap().file_type();
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&kind));
+    assert!(!xpost.path("slim").exists() && !xpost.path("debug").exists());
+    // Nobody named this file.
+    xpost.put("app.debug", b"notes");
+    let before = xpost.read("app");
+    let ran = xpost.run(["slim", "--in-place", "app"]);
+    ran.exits(2, &["app.debug is there and is no debug file", "--debug-out"]);
+    assert!(xpost.read("app.debug") == b"notes" && xpost.read("app") == before);
+    xpost.run(["slim", "-o", "slim", "-f", "-", "app"]).exits(2, &["--debug-out takes a file"]);
+}
+
+#[test]
+fn what_leaves_a_private_file_is_private() {
+    let xpost = with_app();
+    set_mode(&xpost.path("app"), 0o700);
+    xpost.run(["slim", "-o", "slim", "--build-id-tree", "tree", "app"]).succeeds();
+    xpost.run(["slim", "--in-place", "app"]).succeeds();
+    assert_eq!(["slim", "app"].map(|name| mode(&xpost.path(name))), [0o700; 2]);
+    let debug = ["slim.debug", "app.debug"].map(|name| mode(&xpost.path(name)));
+    assert_eq!(debug, [0o600; 2]);
+}

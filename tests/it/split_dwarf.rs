@@ -118,6 +118,15 @@ fn a_rebuild_takes_the_old_dwp_away_or_puts_its_own_in_its_place() {
 }
 
 #[test]
+fn debug_information_is_no_object_to_be_slimmed() {
+    let xpost = with_dwp();
+    let dwp = xpost.read("app.dwp");
+    let ran = xpost.run(["slim", "--in-place", "app.dwp"]);
+    ran.exits(8, &["split DWARF", "the PROGRAM.dwp beside it is carried along"]);
+    assert!(xpost.read("app.dwp") == dwp);
+}
+
+#[test]
 fn where_there_is_no_dwp_of_the_program_it_says_what_is_lost_and_what_to_do() {
     let slim = |xpost: &Xpost| xpost.run(["slim", "-o", "out/slim", "app"]).succeeds();
     let xpost = with_dwp();

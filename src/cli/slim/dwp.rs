@@ -39,8 +39,11 @@ pub(super) fn find(
     debug: &Path,
 ) -> fs::Result<Found> {
     let units = SplitUnits::of(elf).unwrap_or_default();
-    let (Some(path), false) = (source.path(), units.is_empty()) else {
+    if units.is_empty() {
         return Ok(Found::default());
+    }
+    let Some(path) = source.path() else {
+        return Ok(lost(format!("{source} has split DWARF"), Path::new("PROGRAM"), &units));
     };
     let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let beside = name(path).map(|name| path.with_file_name(companion::dwp(&name)));

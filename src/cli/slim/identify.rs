@@ -104,6 +104,6 @@ fn explain(error: &Error, doing: String) -> Failure {
             .hint("link with -Wl,--build-id, or let --build-id inject give it one"),
         Error::Unfit { .. } => Failure::new(Exit::Refused, doing, error)
             .hint("--build-id inject takes the first method that can be done"),
-        _ => Failure::new(Exit::Failed, doing, error),
+        _ => Failure::new(Exit::Failed, doing, error).hint("--build-id keep leaves it as it is"),
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::ui;
 use crate::debug::{self, Split};
 use crate::digest::{Digest, Hashing};
 use crate::elf::Elf;
-use crate::fs::{self, Contents};
+use crate::fs::{self, Contents, Mode};
 use crate::inspect::{self, PayloadKind, Platform};
 use crate::release::companion;
 use crate::slim::{self, DebugLink, Layout, Leaving, MiniDebug, describe_missing, quoted};
@@ -71,6 +71,9 @@ impl<'data> Input<'data> {
                 (Some(directory.join(&name)), directory.join(companion::debug(&name)))
             }
         };
+        if matches!(job.place.to, To::InPlace { debug: None }) {
+            refuse_overwriting(&debug_path, doing)?;
+        }
         let existing = Existing::read(&debug_path, build_id.as_ref(), &elf);
         let existing = existing.filter(|_| !elf.is_object());
         let link_name =
@@ -227,10 +230,34 @@ impl<'data> Input<'data> {
         Some([tree.join(build_id.debug_path()), tree.join(build_id.executable_path())])
     }
 
+    /// Who may read what leaves: nobody else where the input is somebody's own.
+    pub(super) fn debug_mode(&self, job: &Job) -> Mode {
+        let is_private = || self.source.path().is_some_and(fs::is_private);
+        match job.place.to {
+            To::File { .. } | To::InPlace { .. } if is_private() => Mode::Secret,
+            _ => Mode::Data,
+        }
+    }
+
     /// Whether a debug file is to be written.
     pub(super) fn new_debug(&self) -> Option<&Layout<'data>> {
         self.split.debug.as_ref().filter(|_| !self.kept_debug)
     }
+}
+
+/// A file that nobody named is replaced only if it is a debug file.
+fn refuse_overwriting(debug_path: &Path, doing: impl Fn() -> String) -> Result<(), Failure> {
+    let is_debug_file = || {
+        let contents = Contents::of(debug_path).ok();
+        contents.is_some_and(|contents| Elf::parse(&contents).is_ok_and(|elf| elf.is_debug_file()))
+    };
+    if !fs::exists(debug_path) || is_debug_file() {
+        return Ok(());
+    }
+    let shown = debug_path.display();
+    Err(Failure::plain(Exit::Usage, doing())
+        .because(format!("{shown} is there and is no debug file, so it is not replaced"))
+        .hint("say where the debug file goes: --debug-out FILE, or --no-debug-file"))
 }
 
 /// A debug file that lies where the new one would go, and belongs to the same build.
@@ -304,6 +331,9 @@ pub(super) fn explain(error: slim::Error, doing: String) -> Failure {
             failure.hint("slim the program that it was made from (deno, denort), and compile again")
         }
         E::DebugFile => failure.hint("slim the program itself"),
+        E::SplitDwarf => {
+            failure.hint("slim the program: the PROGRAM.dwp beside it is carried along")
+        }
         _ => failure,
     }
 }

@@ -147,6 +147,9 @@ impl PlaceArgs {
                 "with --output - say where the debug file goes: --debug-out or --no-debug-file",
             );
         }
+        if self.debug_out.as_deref().is_some_and(is_dash) {
+            return usage("the debug file cannot go to standard output: --debug-out takes a file");
+        }
         if to_stdout && global.json {
             return usage("with --output - the slim file takes the place of --json");
         }

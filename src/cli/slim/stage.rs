@@ -25,25 +25,26 @@ impl Input<'_> {
         ui: Ui,
     ) -> Result<(), Failure> {
         self.stage_release(job, staged)?;
+        let mode = self.debug_mode(job);
         if let Some(debug) = self.new_debug() {
-            staged.write(&self.debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
+            staged.write(&self.debug_path, mode, |mut out| debug.write_to(&mut out))?;
         }
         if let Some(dwp) = self.dwp.as_ref().filter(|dwp| !dwp.is_there) {
-            staged.write(&dwp.path, Mode::Data, |out| dwp.write_to(out))?;
+            staged.write(&dwp.path, mode, |out| dwp.write_to(out))?;
         }
         let slim = &self.split.slim;
         let refused = self.delivery(job).deliver(staged, ui, |mut out| slim.write_to(&mut out))?;
         self.warnings.extend(refused);
         if let Some([debug_path, program_path]) = self.in_tree(job) {
             if let Some(debug) = self.new_debug() {
-                staged.write(&debug_path, Mode::Data, |mut out| debug.write_to(&mut out))?;
+                staged.write(&debug_path, mode, |mut out| debug.write_to(&mut out))?;
             } else if self.kept_debug {
                 let bytes = fs::read(&self.debug_path)?;
-                staged.write(&debug_path, Mode::Data, |out| out.write_all(&bytes))?;
+                staged.write(&debug_path, mode, |out| out.write_all(&bytes))?;
             }
             if let Some(dwp) = &self.dwp {
                 for path in dwp.in_tree(&program_path) {
-                    staged.write(&path, Mode::Data, |out| dwp.write_to(out))?;
+                    staged.write(&path, mode, |out| dwp.write_to(out))?;
                 }
             }
             let slim = &self.split.slim;
