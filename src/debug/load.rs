@@ -116,7 +116,8 @@ pub fn compare(slim: &Elf<'_>, debug: &Elf<'_>, original: Option<&Elf<'_>>) -> V
     let ids = [slim, debug].map(|elf| id(inspect::build_id(elf)));
     let [of_slim, of_debug] = &ids;
     let same_headers = slim.bytes(slim.segments_range()) == debug.bytes(debug.segments_range());
-    let counts = format!("{} and {}, to the byte", slim.segments().len(), debug.segments().len());
+    let same = if same_headers { "the same to the byte" } else { "not the same" };
+    let counts = format!("{} and {}, {same}", slim.segments().len(), debug.segments().len());
     let mut checks = vec![
         check("program headers", same_headers, counts),
         check("build-id", of_slim == of_debug, format!("{of_slim} and {of_debug}")),

@@ -177,7 +177,7 @@ fn parts<'data>(
         if let Some(kept) = kept.filter(|kept| kept.is_loaded() && origin.is_none()) {
             header.sh_offset = kept.offset;
         }
-        let data = if section.has_contents() {
+        let mut data = if section.has_contents() {
             let gnu = was_gnu_compressed(debug, section, header.sh_name);
             Some(contents(debug, section, &header, gnu)?)
         } else if let Some(kept) = kept {
@@ -195,6 +195,9 @@ fn parts<'data>(
             && (!was_compressed(&header) || section.is_compressed());
         if !as_it_was {
             // It stays as the debug file has it.
+            if section.has_contents() {
+                data = Some(Cow::Borrowed(section.data));
+            }
             header.sh_name = section.name_offset;
             (header.sh_flags, header.sh_addralign) = (section.flags, section.align);
         }

@@ -8,7 +8,7 @@ pub enum Error {
     #[error("the file is empty")]
     Empty,
     /// The first bytes are not those of ELF.
-    #[error("not an ELF file: {looks_like} (first bytes are {found:02x?})")]
+    #[error("not an ELF file: {looks_like} (it begins with {})", crate::digest::hex(found))]
     NotElf {
         /// Up to four bytes.
         found: Vec<u8>,
