@@ -137,9 +137,9 @@ pub enum Error {
     /// A `.dwo` or `.dwp` file.
     #[error("it is split DWARF (.dwo, .dwp): debug information of which nothing can leave")]
     SplitDwarf,
-    /// No section header table.
+    /// No section header table, or one of nothing that is loaded.
     #[error(
-        "it has no section headers, so nothing in it can be told apart (was it packed, or stripped of them?)"
+        "it has no section headers of what it loads, so nothing in it can be told apart (was it packed, or stripped of them?)"
     )]
     NoSections,
     /// UPX packed it.

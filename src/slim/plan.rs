@@ -278,7 +278,8 @@ fn refuse(elf: &Elf<'_>) -> Result<(), Error> {
     if is_packed(elf) {
         return Err(Error::Packed);
     }
-    if elf.sections().len() <= 1 {
+    let loads = elf.segments().iter().any(|segment| segment.file_size != 0);
+    if elf.sections().len() <= 1 || loads && !elf.sections().iter().any(Section::is_loaded) {
         return Err(Error::NoSections);
     }
     if elf.is_debug_file() {
