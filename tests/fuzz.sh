@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Fuzzes for a bounded time: every target of fuzz/ at once, for a minute or the seconds given. A target that finds
 # something fails the run and leaves its input below target/fuzz/TARGET; the program named beside it runs it again.
+# With a number of runs (5000x), they are the same ones each time: what a check needs, which has to find what it found.
 #
-#   tests/fuzz.sh [SECONDS] [TARGET…]
+#   tests/fuzz.sh [SECONDS|RUNSx] [TARGET…]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-seconds=${1:-60}
+case ${1:-60} in
+    *x) limit=("-runs=${1%x}" -seed=1) corpus=same ;;
+    *) limit=("-max_total_time=${1:-60}") corpus=corpus ;;
+esac
 shift $(($# > 0))
 targets=("$@")
 (($# > 0)) || targets=(parse split compressed)
@@ -25,10 +29,11 @@ main() {
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf '%s' "${flags[*]}") \
         cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$out/build"
     for target in "${targets[@]}"; do
-        mkdir -p "$out/$target/corpus" "$out/$target/seeds"
+        rm -rf "$out/$target/same"
+        mkdir -p "$out/$target/$corpus" "$out/$target/seeds"
         "seeds_of_$target" "$out/$target/seeds"
-        "$out/build/$host/release/$target" -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=2048 \
-            -artifact_prefix="$out/$target/" "$out/$target/corpus" "$out/$target/seeds" >"$out/$target/log" 2>&1 &
+        "$out/build/$host/release/$target" "${limit[@]}" -max_len=65536 -timeout=20 -rss_limit_mb=2048 \
+            -artifact_prefix="$out/$target/" "$out/$target/$corpus" "$out/$target/seeds" >"$out/$target/log" 2>&1 &
         pids+=($!)
     done
     for target in "${!targets[@]}"; do
@@ -48,7 +53,7 @@ seeds_of_parse() {
     local source='int cents; void _start(void) { cents = 859; }' machine form
     for machine in '' aarch64-linux-gnu- i686-linux-gnu- s390x-linux-gnu-; do
         for form in -gz=none -gz=zlib -gz=zlib-gnu; do
-            "${machine}gcc" -x c -g -Os -nostdlib -static -Wl,--build-id -Wl,-z,noseparate-code "$form" \
+            "${machine}gcc" -x c -g "-ffile-prefix-map=$PWD=." -Os -nostdlib -static -Wl,--build-id -Wl,-z,noseparate-code "$form" \
                 -o "$1/${machine}seed$form" - <<<"$source"
         done
     done

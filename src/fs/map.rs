@@ -139,7 +139,7 @@ impl Drop for Map {
 }
 
 /// Files up to this size in bytes stay in memory: to look at them again costs more than they do.
-const SMALL: usize = if cfg!(test) { 1 } else { 192 << 20 };
+const SMALL: usize = if cfg!(test) { 1 } else { 320 << 20 };
 
 /// Gives back the pages that lie whole in these bytes, if they are of a map of a large file. A stretch with a page that was
 /// written to stays.
