@@ -49,3 +49,28 @@ fn what_left_from_before_a_segment_of_patchelf_becomes_a_hole_and_the_report_say
     xpost.run(["restore", "slim", "slim.debug", "-o", "again"]).succeeds();
     assert!(xpost.read("again") == xpost.read("app"));
 }
+
+#[test]
+fn a_program_that_bolt_wrote_anew_runs_as_before() {
+    let binary = corpus::get("c-glibc-static");
+    let xpost = xpost();
+    let mut compile = tools::tool("gcc", xpost.home());
+    compile.args(["-g", "-O2", "-static", "-Wl,--emit-relocs", "-o", "linked"]);
+    compile.arg(binary.source_directory().join("tally.c"));
+    tools::stdout(compile.current_dir(xpost.home()));
+    let mut bolt = tools::tool("llvm-bolt-16", xpost.home());
+    bolt.args(["linked", "-o", "app", "--update-debug-sections"]);
+    tools::stdout(bolt.current_dir(xpost.home()));
+    // BOLT puts the program headers and all code that it moved behind everything else, the debug information too.
+    let app = xpost.read("app");
+    assert!(Elf::parse(&app).unwrap().segments_range().start > 4096);
+    let ran = xpost.run(["slim", "--no-merge-strings", "-o", "slim", "app"]).succeeds();
+    assert!(ran.stderr.contains("its program headers are not in the first page"), "{ran:?}");
+    let halves =
+        Halves { input: app, slim: xpost.read("slim"), debug: Some(xpost.read("slim.debug")) };
+    hold(&halves);
+    assert!(halves.slim.len() < halves.input.len());
+    assert_eq!(tools::stdout(&mut Command::new(xpost.path("slim"))), binary.prints());
+    xpost.run(["restore", "slim", "slim.debug", "-o", "again"]).succeeds();
+    assert!(xpost.read("again") == halves.input);
+}

@@ -7,7 +7,7 @@
 apt_packages=(
     gcc g++ libc6-dev binutils git ca-certificates
     musl-tools
-    lld mold patchelf
+    lld mold patchelf bolt-16
     gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross
     gcc-i686-linux-gnu libc6-dev-i386-cross
     gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross
