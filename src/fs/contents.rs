@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 #[cfg(unix)]
 use super::map::Map;
-use super::{Result, at, open_regular, read_to_end};
+use super::{Result, at, open_regular, place, read_to_end};
 
 /// The bytes of an input.
 pub struct Contents {
@@ -104,12 +104,6 @@ impl From<Vec<u8>> for Contents {
     fn from(bytes: Vec<u8>) -> Self {
         Self { bytes: Bytes::Read(bytes), origin: None }
     }
-}
-
-/// So many bytes at an offset.
-pub(super) fn place(bytes: &mut [u8], offset: u64, len: usize) -> Option<&mut [u8]> {
-    let start = usize::try_from(offset).ok()?;
-    bytes.get_mut(start..start.checked_add(len)?)
 }
 
 /// Says that all of these bytes will be looked at next: where they are those of a file, that is faster.

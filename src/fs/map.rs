@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use libc::{c_int, c_void};
 use memmap2::{Mmap, MmapOptions};
 
-use super::contents::place;
+use super::place;
 
 /// A file as memory, with pages of its own where it was patched.
 pub(super) struct Map {

@@ -95,6 +95,12 @@ fn open_regular(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
+/// So many bytes at an offset.
+fn place(bytes: &mut [u8], offset: u64, len: usize) -> Option<&mut [u8]> {
+    let start = usize::try_from(offset).ok()?;
+    bytes.get_mut(start..start.checked_add(len)?)
+}
+
 /// What is there instead of a file, in words.
 fn no_file(metadata: &fs::Metadata) -> Option<&'static str> {
     match metadata.file_type() {

@@ -9,7 +9,6 @@ use super::artifact::{Artifact, Blob, ReferrerNode, Role, Source};
 use super::manifest::{Descriptor, Manifest, Node, annotation, media};
 use super::reference::Tag;
 use super::store::{Store, Verified};
-use super::walk;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 
@@ -143,14 +142,6 @@ impl<'a> Graph<'a> {
             graph.debug_file(role, node);
         }
         graph
-    }
-
-    /// What hangs together with `root` in a store. What is not there is named in `missing`.
-    ///
-    /// # Errors
-    /// Those of the store, and a graph without end.
-    pub fn read(store: &'a dyn Store, root: Node) -> Result<Self, Error> {
-        walk::read(store, root)
     }
 
     /// The manifest with a digest.

@@ -28,13 +28,19 @@ const MAX_BYTES: u64 = 256 << 20;
 /// attestations, SBOMs. No listing of referrers shows them.
 const COMPANIONS: [&str; 3] = ["sig", "att", "sbom"];
 
-/// What hangs together with `root` in a store.
-pub(super) fn read(store: &dyn Store, root: Node) -> Result<Graph<'_>, Error> {
-    let found = Reader { store, nodes: AtomicU64::new(0), bytes: AtomicU64::new(0) }.from(&root)?;
-    let graph = Graph { root: Some(root.clone()), ..Graph::default() };
-    let mut walk = Walk { store, found, seen: BTreeSet::new(), graph };
-    walk.node(root, 0)?;
-    Ok(walk.graph)
+impl<'a> Graph<'a> {
+    /// What hangs together with `root` in a store. What is not there is named in `missing`.
+    ///
+    /// # Errors
+    /// Those of the store, and a graph without end.
+    pub fn read(store: &'a dyn Store, root: Node) -> Result<Self, Error> {
+        let reader = Reader { store, nodes: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+        let found = reader.from(&root)?;
+        let graph = Graph { root: Some(root.clone()), ..Graph::default() };
+        let mut walk = Walk { store, found, seen: BTreeSet::new(), graph };
+        walk.node(root, 0)?;
+        Ok(walk.graph)
+    }
 }
 
 /// Where in the graph a manifest stands.

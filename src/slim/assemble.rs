@@ -10,8 +10,8 @@ use std::ops::Range;
 use object::elf;
 use object::write::elf::SectionHeader;
 
+use super::fate::Row;
 use super::headers::{Indices, KeptSymbols, Names};
-use super::plan::Row;
 use super::relocatable::{self, symbol_index};
 use super::{DebugLink, Error, Holds, Layout, Piece, Plan, minidebug};
 use crate::elf::{Elf, Owner, Section, SectionId, SectionTable, Span};

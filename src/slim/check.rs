@@ -4,7 +4,7 @@
 
 use object::elf;
 
-use super::plan::Row;
+use super::fate::Row;
 use super::references::References;
 use super::{Error, Layout, Plan};
 use crate::elf::{Elf, Section, Segment};

@@ -1,4 +1,4 @@
-//! A decision about a section, with its reason.
+//! A decision about a section, with its reason, and what the slim file has of it.
 
 use crate::elf::SectionId;
 
@@ -48,4 +48,13 @@ pub struct Decision<'data> {
     pub fate: Fate,
     /// Why.
     pub rule: &'static str,
+}
+
+/// A section of the slim file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    /// One of the input.
+    Section(SectionId),
+    /// The note of the build-id that the input does not have.
+    Note,
 }

@@ -10,7 +10,7 @@ use object::write::elf::Sym;
 use object::write::{StringId, StringTable};
 
 use super::Error;
-use super::plan::Row;
+use super::fate::Row;
 use crate::elf::{Elf, Place, SectionId, Symbol};
 
 /// The new indices of the sections that stay.

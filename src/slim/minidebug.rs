@@ -12,8 +12,8 @@ use object::Endianness;
 use object::elf::{self, Sym32, Sym64};
 use object::write::elf::SectionHeader;
 
+use super::fate::Row;
 use super::headers::{Indices, KeptSymbols, Names};
-use super::plan::Row;
 use super::symbols::Choice;
 use super::{Broken, Error, Holds, Layout, Piece};
 use crate::elf::{Elf, Place, Section, SectionTable, Symbol};

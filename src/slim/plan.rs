@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use object::elf;
 
-use super::fate::{Decision, Fate};
+use super::fate::{Decision, Fate, Row};
 use super::headers::Indices;
 use super::symbols::Choice;
 use super::wished::Wished;
@@ -12,15 +12,6 @@ use super::{Error, Leaving, MiniDebug, Options, minidebug, relocatable, rules};
 use crate::elf::{Elf, Place, Section, SectionId, Symbol, overlaps};
 use crate::identity::{Identity, NewNote};
 use crate::inspect::{self, Payload, PayloadKind};
-
-/// A section of the slim file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Row {
-    /// One of the input.
-    Section(SectionId),
-    /// The note of the build-id that the input does not have.
-    Note,
-}
 
 /// Everything that is decided about one input.
 #[derive(Debug, Clone)]
