@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Error;
 use super::at_once;
-use super::layout::{Contents, Files, INDEX, MARKER, blob_path};
+use super::files::{Contents, Files, INDEX, MARKER, blob_path};
 use super::manifest::MAX_MANIFEST;
 use super::store::check_size;
 use crate::digest::Digest;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::at_once;
-use super::layout::{Contents, Files, MARKER};
+use super::files::{Contents, Files, MARKER};
 use crate::fs::{self, AtomicFile, Lock, Mode};
 
 /// A directory that is a layout, or will be.

@@ -19,6 +19,7 @@ mod delete;
 mod directory;
 mod error;
 mod fallback;
+mod files;
 pub mod gather;
 mod graph;
 pub mod host;
