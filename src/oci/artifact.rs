@@ -8,10 +8,10 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::Error;
-use super::image::{LayerEntry, LayerReader};
 use super::manifest::{
     Descriptor, EMPTY_BYTES, Index, Manifest, Node, PlatformEntry, annotation, media,
 };
+use super::pack::{LayerEntry, LayerReader};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs;

@@ -32,6 +32,7 @@ mod memory;
 #[cfg(feature = "net")]
 mod mirror;
 pub mod names;
+mod pack;
 pub mod published;
 pub mod pull;
 mod push;
@@ -51,13 +52,14 @@ pub use delete::{Deletion, Doomed, Spared, delete};
 pub use error::{Error, Kind};
 pub use graph::{DebugFile, Edge, Graph, GraphBlob, Missing};
 pub use host::Host;
-pub use image::{ImageOptions, LayerEntry};
+pub use image::ImageOptions;
 pub use layout::Layout;
 pub use lookup::ByBuildId;
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};
 pub use memory::MemoryStore;
 #[cfg(feature = "net")]
 pub use mirror::Mirror;
+pub use pack::LayerEntry;
 pub use push::{
     BuildIds, Event, Observer, Occupied, Options, Receipt, TagState, Tagged, Upload, Withheld,
     push, survey,
