@@ -88,7 +88,6 @@ impl SymbolArgs {
 
     /// Which symbols stay. Reads the lists.
     pub(super) fn judge(&self) -> Result<Symbols, Failure> {
-        let usage = |text: String| Err(Failure::plain(Exit::Usage, text));
         let rest = match (self.strip_debug, self.keep_symtab) {
             (true, _) => Rest::Stays("-g"),
             (false, true) => Rest::Stays("--keep-symtab"),
@@ -121,10 +120,6 @@ impl SymbolArgs {
                 );
                 Err(failure.hint("say which stay: -g or --keep-symtab for all others"))
             }
-            Rest::Stays(option) if strip.is_empty() && !keep.is_empty() => usage(format!(
-                "{} adds nothing to {option}, with which all symbols stay",
-                show(&keep)
-            )),
             _ => Ok(Symbols { rest, keep, strip }),
         }
     }
