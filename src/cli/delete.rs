@@ -50,11 +50,12 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let plan = plan(store.as_ref(), &reference.target).map_err(explain)?;
     // From here it is decided what goes and what stays.
     let by_digest = format!("{}@{}", store.name(), plan.digest);
-    let value = |gone: usize| {
+    let value = |gone: usize, whole: bool| {
         let (gone, left) = plan.manifests.split_at_checked(gone).unwrap_or_default();
+        let tags = plan.tag.iter().filter(|_| whole).chain(gone.iter().flat_map(|of| &of.tags));
         json!({
             "reference": by_digest, "digest": plan.digest, "dryRun": dry_run,
-            "tags": plan.tags().map(ToString::to_string).collect::<Vec<_>>(),
+            "tags": tags.map(ToString::to_string).collect::<Vec<_>>(),
             "manifests": gone, "left": left, "spared": plan.spared,
         })
     };
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         let mut count = |_: &Doomed| gone += 1;
         let done = oci::delete(store.as_ref(), &plan, &mut count);
         done.map_err(|error| {
-            cut_short(explain(error), &store.name(), &plan, gone).after(value(gone))
+            cut_short(explain(error), &store.name(), &plan, gone).after(value(gone, false))
         })?;
     }
     let verb = if *dry_run { "would go" } else { "deleted" };
@@ -80,7 +81,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     for spared in &plan.spared {
         let _ = writeln!(text, "  stays    {}  {} needs it", spared.digest, ui::safe(&spared.by));
     }
-    ui.result("delete", value(plan.manifests.len()), &text)
+    ui.result("delete", value(plan.manifests.len(), true), &text)
 }
 
 /// What is left, and how to go on.

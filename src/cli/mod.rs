@@ -122,8 +122,9 @@ fn not_to_run(error: &clap::Error) -> ExitCode {
         return ExitCode::from(Exit::Usage as u8);
     }
     let text = error.to_string();
-    let message = text.lines().next().unwrap_or_default();
-    let failure = Failure::plain(Exit::Usage, message.trim_start_matches("error: "));
+    // What is missing or wrong stands in lines of its own, and behind an empty one how it is used.
+    let said: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let failure = Failure::plain(Exit::Usage, said.join(" ").trim_start_matches("error: "));
     let command = Cli::command();
     let name = command.get_subcommands().map(clap::Command::get_name).find(|name| given(name));
     let ui = Ui { json: true, quiet: false };

@@ -134,7 +134,11 @@ pub(super) fn report(
         "debugImage": volume,
     });
     if let Some(path) = &publishing.receipt {
-        fs::write(path, Mode::Data, ui.document(command, value.clone()).as_bytes())?;
+        let text = ui.document(command, value.clone());
+        fs::write(path, Mode::Data, text.as_bytes()).map_err(|error| {
+            let doing = format!("{reference} is published, and its receipt is not written");
+            Failure::new(Exit::Failed, doing, &error).after(value.clone())
+        })?;
     }
     if withheld.is_empty() {
         return ui.result(command, value, &text);
@@ -158,7 +162,11 @@ pub(super) fn report(
             format!("{} has signatures that would be lost ({})", withheld.tag, withheld.there)
         });
     }
-    Err(failure.after(value).hint("two programs share a build-id: give each its own (xpost slim --build-id rewrite), or move the tag of another release with --force"))
+    Err(failure.after(value).hint(if of_debug_files {
+        "two programs share a build-id: give each its own (xpost slim --build-id rewrite), or move the tag of another release with --force"
+    } else {
+        "look at both (cosign tree); where these are not needed, xpost delete takes them away by their tag"
+    }))
 }
 
 /// How a pod gets debug files where debuggers look (Kubernetes, "Use an Image Volume With a Pod").

@@ -327,7 +327,8 @@ fn everything(
         }
         plan.items.extend(of.items);
     }
-    if let (true, Some(platform)) = (plan.items.is_empty(), published.platforms.first()) {
+    let holds_nothing = plan.items.iter().all(|item| item.file.title.ends_with(".sigstore.json"));
+    if let (true, Some(platform)) = (holds_nothing, published.platforms.first()) {
         return Err(without_files(args, store, platform));
     }
     let observer = store::progress(ui, "pulled");

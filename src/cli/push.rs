@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     };
     let form = if args.image { Form::Image } else { Form::Files };
     let artifact = match form {
-        Form::Image => Artifact::images(&public, &args.contents.options()).map_err(explain)?,
+        Form::Image => Artifact::images(&public, &args.contents.options()?).map_err(explain)?,
         _ => Artifact::of(&public),
     };
     coherent::check_signatures(&release, &public, &artifact, form)?;

@@ -61,11 +61,23 @@ pub(super) struct ImageContents {
 }
 
 impl ImageContents {
-    pub(super) fn options(&self) -> ImageOptions {
-        ImageOptions {
+    /// # Errors
+    /// A file of something else than certificates: it would be published.
+    pub(super) fn options(&self) -> Result<ImageOptions, Failure> {
+        const LARGEST: u64 = 16 << 20;
+        if let Some(path) = &self.ca_certificates {
+            let bytes = fs::read_small(path, LARGEST)?;
+            let text = String::from_utf8_lossy(&bytes);
+            if !text.contains("-----BEGIN CERTIFICATE-----") || text.contains("PRIVATE KEY-----") {
+                let doing = format!("cannot put {} into an image", path.display());
+                return Err(Failure::plain(Exit::Usage, doing)
+                    .because("it is no PEM file of certificates alone"));
+            }
+        }
+        Ok(ImageOptions {
             certificates: self.ca_certificates.clone(),
             entrypoint: self.entrypoint.clone(),
-        }
+        })
     }
 }
 
@@ -140,7 +152,7 @@ fn sign_release(key: &Path, args: &Args, root: &Path, ui: Ui) -> Result<(), Fail
     let mut forms = vec![(Form::Files, Artifact::of(&release))];
     let explain_images = |error| store::failure("cannot sign the images", &error);
     if args.image {
-        let images = Artifact::images(&release, &args.contents.options());
+        let images = Artifact::images(&release, &args.contents.options()?);
         forms.push((Form::Image, images.map_err(explain_images)?));
     }
     if args.debug_image {

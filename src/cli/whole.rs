@@ -34,7 +34,9 @@ pub(super) fn run(reference: &Reference, reach: &Reach, ui: Ui) -> Result<(), Fa
     let hint = if found.missing.is_empty() {
         format!("xpost copy {reference} {reference} makes the tags anew")
     } else {
-        "push it again, or copy it from where it is whole".to_owned()
+        "push it again as it was pushed, or copy it from where it is whole; debug files that were kept elsewhere (--debug-to, \
+         --no-debug) are not meant to be here"
+            .to_owned()
     };
     Err(failure.after(value).hint(hint))
 }

@@ -156,6 +156,10 @@ fn a_registry_that_deletes_nothing_says_so_and_has_everything() {
         refused(&at, &["delete", &v1], 3, &said);
         refused(&at, &["delete", &format!("{repository}@{report}")], 3, &said);
         refused(&at, &["delete", &v1, "--tag-only"], 3, &["does not delete tags"]);
+        for flags in [&["--json"][..], &["--json", "--tag-only"]] {
+            let said = at.run([&["delete", &v1], flags].concat()).exits(3, &[]).json();
+            assert_eq!((&said["tags"], &said["manifests"]), (&json!([]), &json!([])), "{said}");
+        }
         at.run(["verify", &v1, "--complete"]).succeeds();
         assert!(at.run(["discover", &v1]).succeeds().stdout.contains(&report));
     }

@@ -140,6 +140,11 @@ fn the_signature_of_another_image_is_not_published() {
     at.put("authorities.pem", "-----BEGIN CERTIFICATE-----\n");
     let push = ["push", "oci:lay:v2-image", "--image", "--ca-certificates", "authorities.pem"];
     refused(&at, &push, 3, &["image.sigstore.json does not cover oci:index", "sign --image again"]);
+    // Of an image no file is pulled, whatever is asked for.
+    let pull = ["pull", "oci:lay:v1-image", "--all", "--key", "release.pub", "-o", "site"];
+    refused(&at, &pull, 8, &["it is an image for container runtimes"]);
+    let key = ["push", "oci:lay:v3-image", "--image", "--ca-certificates", "release.key"];
+    refused(&at, &key, 2, &["release.key", "no PEM file of certificates alone"]);
     // What is made anew is no longer signed, and neither is its image.
     let file = crate::support::corpus::path("c-musl");
     at.run(["slim", "--name", "app", "-g", file.to_str().unwrap()]).succeeds();

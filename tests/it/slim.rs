@@ -576,6 +576,8 @@ fn results_and_failures_are_data_where_that_is_asked_for() {
         assert_eq!(json["error"]["exit"], exit);
         assert!(!json["error"]["message"].as_str().unwrap().is_empty());
     }
+    let json = xpost.run(["slim", "--json"]).exits(2, &[]).json();
+    assert!(json["error"]["message"].as_str().unwrap().contains("<FILE>"), "{json}");
 }
 
 #[test]

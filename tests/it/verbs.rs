@@ -81,6 +81,10 @@ fn a_release_gets_several_tags_and_a_receipt() {
         let reference = format!("{}/org/app:{tag}", server.localhost());
         assert_eq!(json!(tool(&at, "crane", &["digest", &reference]).trim()), receipt["digest"]);
     }
+    // What cannot be told in the receipt is told all the same.
+    let blind = at.run(["push", &reference, "--receipt", "out", "--json"]);
+    let blind = blind.exits(1, &["is published, and its receipt is not written"]).json();
+    assert_eq!(blind["digest"], receipt["digest"]);
     // One tag that is another release's, and none moves.
     let at = release::unsigned();
     let second = format!("{}/org/app:v2", server.localhost());
