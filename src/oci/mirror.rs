@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::host::Host;
 use super::manifest::{Descriptor, Node};
@@ -66,11 +67,28 @@ impl FromStr for Mirror {
 pub(super) struct Mirrored<M, O> {
     mirror: M,
     origin: O,
+    /// Whether the mirror could not be reached, after all attempts: it is not asked again.
+    is_down: AtomicBool,
 }
 
 impl<M: Store, O: Store> Mirrored<M, O> {
     pub(super) fn new(mirror: M, origin: O) -> Self {
-        Self { mirror, origin }
+        Self { mirror, origin, is_down: AtomicBool::new(false) }
+    }
+
+    /// What the mirror says; none where it is down.
+    fn asked<'a, T>(
+        &'a self,
+        ask: impl FnOnce(&'a M) -> Result<T, Error>,
+    ) -> Option<Result<T, Error>> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return None;
+        }
+        let said = ask(&self.mirror);
+        if said.as_ref().is_err_and(|error| error.kind() == Kind::Network) {
+            self.is_down.store(true, Ordering::Relaxed);
+        }
+        Some(said)
     }
 
     /// What the mirror gives, or else the origin. Where the origin cannot be reached, what the mirror said is the reason.
@@ -79,7 +97,7 @@ impl<M: Store, O: Store> Mirrored<M, O> {
         ask: impl Fn(&'a dyn Store) -> Result<T, Error>,
         is_there: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
-        let first = ask(&self.mirror);
+        let Some(first) = self.asked(|mirror| ask(mirror)) else { return ask(&self.origin) };
         if first.as_ref().is_ok_and(&is_there) {
             return first;
         }
@@ -132,7 +150,8 @@ impl<M: Store, O: Store> Store for Mirrored<M, O> {
     }
 
     fn listed(&self, subject: &Digest, wanted: Option<&str>) -> Result<Vec<Descriptor>, Error> {
-        match (self.mirror.listed(subject, wanted), self.origin.listed(subject, wanted)) {
+        let first = self.asked(|mirror| mirror.listed(subject, wanted));
+        match (first.unwrap_or(Ok(Vec::new())), self.origin.listed(subject, wanted)) {
             (Ok(mut found), Ok(others)) => {
                 for other in others {
                     if !found.iter().any(|entry| entry.digest == other.digest) {

@@ -106,6 +106,19 @@ fn a_mirror_is_read_before_its_registry_and_lacks_nothing_with_it() {
 }
 
 #[test]
+fn a_mirror_that_is_down_holds_nobody_up_twice() {
+    let (server, at) = (Server::start(Kind::Distribution), release::small());
+    let reference = server.reference("org/app:v1");
+    push(&at, &reference);
+    let down = Faulty::before(&server.host(), |_, _, _| answer("503 Service Unavailable", "", b""));
+    let option = format!("{}={}", server.host(), down.url().trim_start_matches("http://"));
+    at.run(["copy", &reference, "oci:lay:v1", "--mirror", &option]).succeeds();
+    at.run(["verify", "oci:lay:v1", "--complete"]).succeeds();
+    // All attempts of the first question.
+    assert!((1..=5).contains(&down.asked()), "asked {} times", down.asked());
+}
+
+#[test]
 fn what_hangs_together_is_asked_for_once_and_several_at_a_time() {
     let (server, at) = (Server::start(Kind::Distribution), release::small());
     push(&at, &server.reference("app:v1"));
