@@ -300,7 +300,6 @@ fn strip_debug_leaves_the_symbols() {
         slim: xpost.read(SLIM),
         debug: Some(xpost.read(DEBUG)),
     });
-    xpost.run(["slim", "-g", "-K", "main", "app"]).exits(2, &["-K main", "-g"]);
     xpost.run(["slim", "-g", "-s", "app"]).exits(2, &[]);
 }
 
