@@ -304,6 +304,7 @@ fn everything(
             .because(format!("{} is not empty", args.output.display()))
             .hint("a release directory is made anew: name another with -o"));
     }
+    let is_bundle = |item: &Item| item.file.title.ends_with(".sigstore.json");
     let root = published.root.descriptor.digest;
     let counts = |platform: Option<&PublishedPlatform>, digest, bundle: &[u8]| {
         trusted.is_none_or(|(_, key)| oci::signs(bundle, key, platform, digest))
@@ -319,7 +320,7 @@ fn everything(
         if let Some((trusted, _)) = trusted {
             let signatures = signatures(args, trusted, platform)?;
             of.items.retain(|item| {
-                item.file.title.ends_with(".sigstore.json") || signatures.cover(&item.file) || {
+                is_bundle(item) || signatures.cover(&item.file) || {
                     ui.warn(&format!("{} is not signed and is left out", item.file.title));
                     false
                 }
@@ -327,8 +328,8 @@ fn everything(
         }
         plan.items.extend(of.items);
     }
-    let holds_nothing = plan.items.iter().all(|item| item.file.title.ends_with(".sigstore.json"));
-    if let (true, Some(platform)) = (holds_nothing, published.platforms.first()) {
+    if let (true, Some(platform)) = (plan.items.iter().all(is_bundle), published.platforms.first())
+    {
         return Err(without_files(args, store, platform));
     }
     let observer = store::progress(ui, "pulled");

@@ -231,10 +231,11 @@ fn loaded(slim: &Elf<'_>, original: &Elf<'_>) -> Check {
 fn notes(elf: &Elf<'_>) -> Vec<Range<u64>> {
     let of = elf.segments().iter().filter(|segment| segment.kind == elf::PT_NOTE);
     let section = elf.section_named(b".note.gnu.build-id").map(Section::range);
-    // gABI, "ELF Header": e_phoff and e_phnum.
-    let fields = if elf.is_64() { [32..40, 56..58] } else { [28..32, 44..46] };
-    let segments = [elf.segments_range()].into_iter().chain(fields);
-    segments.chain(of.map(Segment::range)).chain(section).collect()
+    [elf.segments_range(), elf.segments_offset_field(), elf.segment_count_field()]
+        .into_iter()
+        .chain(of.map(Segment::range))
+        .chain(section)
+        .collect()
 }
 
 fn restored(slim: &Elf<'_>, debug: &Elf<'_>, original: &Elf<'_>) -> Check {

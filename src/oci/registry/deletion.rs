@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::referrers::MAX_ROUNDS;
-use super::{Digest, Error, MAX_MANIFEST, Method, Registry, Request, Store, Tag};
+use super::{Digest, Error, MAX_MANIFEST, Method, Registry, Request, Store, Tag, session};
 use crate::oci::fallback::{self, Remains};
 
 /// A repository with more of them is one of nightly builds; every one may need what should go.
@@ -37,9 +37,7 @@ impl Registry {
             }
             let response = self.session.expect_success(response, &step)?;
             next = self.next_page(&url, &response);
-            let bytes = response
-                .read_small(MAX_MANIFEST)
-                .map_err(|source| Error::Http { step: step(), source })?;
+            let bytes = session::document(response, &step)?;
             let listing = serde_json::from_slice::<Listing>(&bytes).map_err(|error| {
                 let what = format!("the list of tags of {}", self.name());
                 Error::Malformed { what, reason: error.to_string() }

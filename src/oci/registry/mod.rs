@@ -114,9 +114,7 @@ impl Registry {
         }
         let stated = stated_digest(&response);
         let etag = response.headers().get(header::ETAG).cloned();
-        let bytes = response
-            .read_small(MAX_MANIFEST)
-            .map_err(|source| Error::Http { step: step(), source })?;
+        let bytes = session::document(response, &step)?;
         // Anything but a type of ours may be a proxy's idea; then the document says it itself.
         let known = Descriptor::new(&media_type, Digest::of(b""), 0).is_manifest();
         let expected = name.parse().ok().or(stated).unwrap_or_else(|| Digest::of(&bytes));

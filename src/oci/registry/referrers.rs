@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{
-    Descriptor, Digest, Error, Method, Registry, Request, Response, Store, Tag, Url, media,
+    Descriptor, Digest, Error, Method, Registry, Request, Response, Store, Tag, Url, media, session,
 };
 use crate::http::header::{self, HeaderValue};
 use crate::oci::fallback;
@@ -65,9 +65,7 @@ impl Registry {
             }
             let response = self.session.expect_success(response, &step)?;
             next = self.next_page(&url, &response);
-            let bytes = response
-                .read_small(MAX_MANIFEST)
-                .map_err(|source| Error::Http { step: step(), source })?;
+            let bytes = session::document(response, &step)?;
             found.extend(fallback::entries(&bytes));
         }
         Ok(Some(found))

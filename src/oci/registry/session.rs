@@ -11,6 +11,7 @@ use crate::http::{self, Http, Method, Proxy, Request, Response, Url};
 use crate::oci::auth::{self, Step, TokenRequest};
 use crate::oci::credentials::{Credentials, Login};
 use crate::oci::host::Host;
+use crate::oci::manifest::MAX_MANIFEST;
 
 /// The largest answer of a token server.
 const MAX_TOKEN: u64 = 1 << 20;
@@ -253,6 +254,14 @@ impl Session {
             _ => Err(Error::Http { step: step(), source: response.into_error() }),
         }
     }
+}
+
+/// The body of an answer that is a document.
+pub(super) fn document(
+    response: Response<'_>,
+    step: &dyn Fn() -> String,
+) -> Result<Vec<u8>, Error> {
+    response.read_small(MAX_MANIFEST).map_err(|source| Error::Http { step: step(), source })
 }
 
 fn scope(name: &str, rights: &str) -> String {
