@@ -2,11 +2,12 @@
 //!
 //! In goes a [`Request`], out comes a [`Response`] that is read like a file. Everything async stays in here:
 //! one worker thread moves the bytes while the caller reads, hashes and draws progress, so callers are plain
-//! functions. What always holds: an answer is read with a limit, silence ends after the idle time, credentials
-//! go to the host they were meant for and to no other, and only what can heal is tried again.
+//! functions. What always holds: an answer is read with a limit, silence ends after the idle time, what stands still
+//! ends with all its attempts after [`Patience::total`], credentials go to the host they were meant for and to no other,
+//! and only what can heal is tried again.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, LOCATION};
 use tokio::runtime::Runtime;
@@ -97,12 +98,14 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// The answer is a document of at most so many bytes: all of it has to arrive before the try is one that succeeded.
     pub document: Option<u64>,
+    /// The last attempt ends then, where this is a part of something that began before.
+    pub until: Option<Instant>,
 }
 
 impl Request<'_> {
     /// A request without headers and body.
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: &[], document: None }
+        Self { method, url, headers: HeaderMap::new(), body: &[], document: None, until: None }
     }
 }
 
@@ -152,9 +155,13 @@ impl Http {
     /// No connection, silence, a redirect that is not to be followed, or 408, 429, 5xx to the end.
     pub fn send(&self, request: &Request<'_>) -> Result<Response<'_>, Error> {
         let mut attempts = self.attempts();
+        if let Some(until) = request.until {
+            attempts = attempts.until(until);
+        }
+        let until = attempts.end();
         loop {
-            let error = match self.send_once(request).and_then(|response| whole(request, response))
-            {
+            let answer = self.send_once(request, until);
+            let error = match answer.and_then(|response| whole(request, response, until)) {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -164,10 +171,10 @@ impl Http {
         }
     }
 
-    fn send_once(&self, request: &Request<'_>) -> Result<Response<'_>, Error> {
+    fn send_once(&self, request: &Request<'_>, until: Instant) -> Result<Response<'_>, Error> {
         let mut request = request.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.execute(&request)?;
+            let response = self.execute(&request, until)?;
             let safe = request.method == Method::GET || request.method == Method::HEAD;
             if !(response.status().is_redirection() && safe) {
                 return Ok(response);
@@ -187,7 +194,7 @@ impl Http {
         Err(Place::of(&request).redirect("in circles"))
     }
 
-    fn execute(&self, request: &Request<'_>) -> Result<Response<'_>, Error> {
+    fn execute(&self, request: &Request<'_>, until: Instant) -> Result<Response<'_>, Error> {
         let at = Place::of(request);
         let mut built = self
             .client
@@ -198,11 +205,18 @@ impl Http {
         } else if request.method == Method::POST || request.method == Method::PUT {
             built = built.header(CONTENT_LENGTH, 0);
         }
-        match self.within(self.options.idle_timeout, built.send()) {
+        let silence = self.silence(Some(until));
+        match self.within(silence, built.send()) {
             Some(Ok(inner)) => Ok(Response::new(self, at, inner)),
             Some(Err(source)) => Err(at.failed(source)),
-            None => Err(at.idle(self.options.idle_timeout)),
+            None => Err(at.idle(silence)),
         }
+    }
+
+    /// How long nothing may come from now on, if all has to end at some time.
+    fn silence(&self, until: Option<Instant>) -> Duration {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.unwrap_or(Duration::MAX).min(self.options.idle_timeout)
     }
 
     /// What the future gives, or nothing after `limit`.
@@ -221,12 +235,13 @@ impl fmt::Debug for Http {
 fn whole<'http>(
     request: &Request<'_>,
     mut response: Response<'http>,
+    until: Instant,
 ) -> Result<Response<'http>, Error> {
     if retry::is_transient(response.status().as_u16()) {
         return Err(response.into_error());
     }
     if let Some(limit) = request.document.filter(|_| response.status().is_success()) {
-        response.buffer(limit)?;
+        response.buffer(limit, Some(until))?;
     }
     Ok(response)
 }

@@ -46,10 +46,6 @@ pub fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
-/// A body of which less than this comes in the time that silence may last would keep us for ever. With the usual minute
-/// that is 1 KiB/s.
-const DRIP: u64 = 1 << 16;
-
 /// An answer; its body is read from it.
 pub struct Response<'http> {
     http: &'http Http,
@@ -101,14 +97,14 @@ impl<'http> Response<'http> {
     /// # Errors
     /// More than `limit` bytes, or a connection that ends early.
     pub fn read_small(mut self, limit: u64) -> Result<Vec<u8>, Error> {
-        self.buffer(limit)?;
+        self.buffer(limit, None)?;
         Ok(self.rest.into())
     }
 
     /// Reads the whole body, to be given out later.
-    pub(super) fn buffer(&mut self, limit: u64) -> Result<(), Error> {
+    pub(super) fn buffer(&mut self, limit: u64, until: Option<Instant>) -> Result<(), Error> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = self.next_chunk()? {
+        while let Some(chunk) = self.next_chunk(until)? {
             if bytes.len() as u64 + chunk.len() as u64 > limit {
                 return Err(Error::TooLarge { url: self.at.url.clone(), limit });
             }
@@ -127,34 +123,13 @@ impl<'http> Response<'http> {
         Error::Status { method, url, status, message, retry_after }
     }
 
-    fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        if !self.rest.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.rest)));
-        }
-        let idle = self.http.options.idle_timeout;
-        let begun = Instant::now();
-        match self.http.within(idle, self.inner.chunk()) {
-            Some(Ok(chunk)) => {
-                self.waited += begun.elapsed();
-                self.came += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-                if self.waited > idle && chunk.is_some() {
-                    if self.came < DRIP {
-                        return Err(self.at.slow(self.came, idle));
-                    }
-                    (self.waited, self.came) = (Duration::ZERO, 0);
-                }
-                Ok(chunk)
-            }
-            Some(Err(source)) => Err(self.at.failed(source)),
-            None => Err(self.at.idle(idle)),
-        }
-    }
-}
-
-impl Read for Response<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// What [`Read::read`] gives, if it comes in time.
+    ///
+    /// # Errors
+    /// A connection that ends early, and silence.
+    pub fn read_by(&mut self, buffer: &mut [u8], until: Option<Instant>) -> io::Result<usize> {
         while self.rest.is_empty() {
-            match self.next_chunk().map_err(io::Error::other)? {
+            match self.next_chunk(until).map_err(io::Error::other)? {
                 Some(chunk) => self.rest = chunk,
                 None => return Ok(0),
             }
@@ -163,5 +138,36 @@ impl Read for Response<'_> {
         let taken = self.rest.split_to(count);
         buffer.get_mut(..count).unwrap_or_default().copy_from_slice(&taken);
         Ok(count)
+    }
+
+    fn next_chunk(&mut self, until: Option<Instant>) -> Result<Option<Bytes>, Error> {
+        if !self.rest.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.rest)));
+        }
+        let idle = self.http.options.idle_timeout;
+        let silence = self.http.silence(until);
+        let begun = Instant::now();
+        match self.http.within(silence, self.inner.chunk()) {
+            Some(Ok(chunk)) => {
+                self.waited += begun.elapsed();
+                self.came += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                if self.waited > idle && chunk.is_some() {
+                    // A body of which so little comes would keep us for ever.
+                    if self.came < retry::PROGRESS {
+                        return Err(self.at.slow(self.came, idle));
+                    }
+                    (self.waited, self.came) = (Duration::ZERO, 0);
+                }
+                Ok(chunk)
+            }
+            Some(Err(source)) => Err(self.at.failed(source)),
+            None => Err(self.at.idle(silence)),
+        }
+    }
+}
+
+impl Read for Response<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_by(buffer, None)
     }
 }

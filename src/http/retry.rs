@@ -1,4 +1,4 @@
-//! Patience: which failures are tried again, how often, and how long to wait between.
+//! Patience: which failures are tried again, how often, and when what stands still is given up.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,8 @@ pub struct Patience {
     pub attempts: u32,
     /// Before the second attempt; doubled before each further one.
     pub first_delay: Duration,
-    /// No waiting beyond this, counted from the first failure: a transfer may take hours before it breaks.
+    /// What stands still for so long ends: all attempts together, those under way and the waiting between them
+    /// included. A transfer that moves may take hours.
     pub total: Duration,
 }
 
@@ -26,8 +27,12 @@ impl Default for Patience {
     }
 }
 
-/// A failure after so many bytes is another one than that before them, and is treated with fresh patience.
-const PROGRESS: u64 = 1 << 20;
+/// A failure after so many bytes is another one than that before them, and is treated with fresh patience. It is what
+/// has to arrive within the time that silence may last, too: with the usual minute that is 1 KiB/s.
+pub(super) const PROGRESS: u64 = 1 << 16;
+
+/// So much of the whole time an attempt has to have, or it is not worth a beginning.
+const WORTH: u32 = 20;
 
 /// The attempts at one thing.
 #[derive(Debug)]
@@ -35,14 +40,34 @@ pub struct Attempts {
     patience: Patience,
     /// Bytes that have passed since a failure.
     passed: u64,
-    /// When the first of them failed.
-    failing_since: Option<Instant>,
+    /// When the last of them ends.
+    until: Instant,
     made: u32,
 }
 
 impl Attempts {
     pub(super) fn new(patience: &Patience) -> Self {
-        Self { patience: patience.clone(), passed: 0, failing_since: None, made: 1 }
+        Self {
+            patience: patience.clone(),
+            passed: 0,
+            until: Instant::now() + patience.total,
+            made: 1,
+        }
+    }
+
+    /// The attempts at a part of something that ends then.
+    pub(super) fn until(self, until: Instant) -> Self {
+        Self { until, ..self }
+    }
+
+    /// When the last attempt ends, whatever it waits for.
+    pub fn end(&self) -> Instant {
+        self.until
+    }
+
+    /// Something moves: nothing stands still. Whether it gets on is what only [`Attempts::progressed`] knows.
+    pub(super) fn moved(&mut self) {
+        self.until = Instant::now() + self.patience.total;
     }
 
     /// So many bytes have arrived: a long transfer may break more often than a short one, if it gets on in between.
@@ -63,9 +88,9 @@ impl Attempts {
             Error::Status { retry_after: Some(delay), .. } => *delay,
             _ => jittered(self.patience.first_delay * 2_u32.saturating_pow(self.made - 1)),
         };
-        let failing = self.failing_since.get_or_insert_with(Instant::now).elapsed();
+        let left = self.until.saturating_duration_since(Instant::now());
         // A server may ask for more time than can be counted.
-        if failing.saturating_add(delay) > self.patience.total {
+        if delay.saturating_add(self.patience.total / WORTH) > left {
             return false;
         }
         std::thread::sleep(delay);
@@ -136,7 +161,6 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_all_the_time_in_the_world_is_left() {
         let mut attempts = Attempts::new(&Patience::default());
-        attempts.failing_since = Instant::now().checked_sub(Duration::from_secs(2));
         let error = Error::Status {
             method: reqwest::Method::GET,
             url: String::new(),

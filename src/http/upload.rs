@@ -11,14 +11,17 @@ use reqwest::header::CONTENT_LENGTH;
 use tokio::sync::mpsc;
 
 use super::response::Place;
-use super::{Error, Http, Request, Response};
+use super::{Attempts, Error, Http, Request, Response};
 
 /// What an upload is cut into on its way: few enough wake-ups to keep up with a loopback connection.
 const CHUNK: usize = 1 << 17;
 
+/// So many times the usual silence a server may need that has all of a body: some copy a large blob once more.
+const STORING: u32 = 5;
+
 impl Http {
     /// Streams `length` bytes of `source` as the body, once: what to do about a failure is the caller's business,
-    /// because a source has to be opened anew and an upload has to be begun anew.
+    /// because a source has to be opened anew and an upload has to be begun anew. `attempts` learns that it moves.
     ///
     /// # Errors
     /// Those of [`Http::send`], and what `source` says.
@@ -27,6 +30,7 @@ impl Http {
         request: &Request<'_>,
         source: &mut dyn Read,
         length: u64,
+        attempts: &mut Attempts,
     ) -> Result<Response<'_>, Error> {
         let at = Place::of(request);
         let (feeder, feed) = mpsc::channel(4);
@@ -54,7 +58,7 @@ impl Http {
             };
             left -= chunk.len() as u64;
             match self.within(self.options.idle_timeout, feeder.send(chunk)) {
-                Some(Ok(())) => {}
+                Some(Ok(())) => attempts.moved(),
                 // The connection is gone; the answer says why.
                 Some(Err(_)) => break,
                 None => {
@@ -65,7 +69,7 @@ impl Http {
         }
         drop(feeder);
         // The server still has to store what it got, which takes longer than a packet.
-        let patience = self.options.idle_timeout * 5;
+        let patience = self.options.idle_timeout * STORING;
         match self.within(patience, &mut answer) {
             Some(Ok(Ok(inner))) => Ok(Response::new(self, at, inner)),
             Some(Ok(Err(source))) => Err(at.failed(source)),

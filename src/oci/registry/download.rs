@@ -1,6 +1,7 @@
 //! A blob comes down: checked while it streams, and continued where a connection broke.
 
 use std::io::{self, Read};
+use std::time::Instant;
 
 use super::{Descriptor, Error, Method, Registry, Request, Response, Store, Verified};
 use crate::http::Attempts;
@@ -11,7 +12,7 @@ impl Registry {
         let download = Download {
             registry: self,
             blob: blob.plain(),
-            response: self.get_blob(blob, 0)?,
+            response: self.get_blob(blob, 0, self.session.http.attempts().end())?,
             passed: 0,
             attempts: self.session.http.attempts(),
         };
@@ -19,9 +20,15 @@ impl Registry {
     }
 
     /// The blob, from `offset` on where the registry can do that.
-    fn get_blob(&self, blob: &Descriptor, offset: u64) -> Result<Response<'_>, Error> {
+    fn get_blob(
+        &self,
+        blob: &Descriptor,
+        offset: u64,
+        until: Instant,
+    ) -> Result<Response<'_>, Error> {
         let step = || format!("get {} from {}", blob.digest, self.name());
         let mut request = Request::new(Method::GET, self.blob_url(&blob.digest)?);
+        request.until = Some(until);
         if offset > 0 {
             let range = HeaderValue::from_str(&format!("bytes={offset}-"));
             request.headers.extend(range.map(|range| (header::RANGE, range)));
@@ -45,7 +52,7 @@ struct Download<'a> {
 impl Download<'_> {
     /// Asks again, for what is missing.
     fn resume(&mut self) -> Result<(), Error> {
-        self.response = self.registry.get_blob(&self.blob, self.passed)?;
+        self.response = self.registry.get_blob(&self.blob, self.passed, self.attempts.end())?;
         let from = format!("bytes {}-", self.passed);
         let range = self.response.header(header::CONTENT_RANGE);
         if self.response.status() != 206 || !range.is_none_or(|range| range.starts_with(&from)) {
@@ -61,7 +68,7 @@ impl Download<'_> {
 impl Read for Download<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let mut error = match self.response.read(buffer) {
+            let mut error = match self.response.read_by(buffer, Some(self.attempts.end())) {
                 Ok(count) => {
                     self.passed += count as u64;
                     self.attempts.progressed(count as u64);

@@ -4,6 +4,7 @@
 //! while several threads use it: whoever is refused first fetches another, and the others take that.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::Error;
 use crate::http::header::{self, HeaderValue};
@@ -135,13 +136,15 @@ impl Session {
         step: &dyn Fn() -> String,
     ) -> Result<Response<'http>, Error> {
         let failed = |source| Error::Http { step: step(), source };
+        // What is asked before the answer comes is a part of the request.
+        let until = *request.until.get_or_insert(self.http.attempts().end());
         self.authorize(&mut request);
         let response = self.http.send(&request).map_err(failed)?;
         // Where a redirect led, somebody else may answer: its challenge would name a token server of its own.
         if response.status() != 401 || !self.is_ours(response.url()) {
             return Ok(response);
         }
-        self.log_in(&response, request.headers.get(header::AUTHORIZATION))?;
+        self.log_in(&response, request.headers.get(header::AUTHORIZATION), until)?;
         self.authorize(&mut request);
         let response = self.http.send(&request).map_err(failed)?;
         if response.status() == 401 { Err(self.refused(response)) } else { Ok(response) }
@@ -157,7 +160,12 @@ impl Session {
     }
 
     /// Answers the challenge of a `401` to a request that carried `used`.
-    fn log_in(&self, response: &Response<'_>, used: Option<&HeaderValue>) -> Result<(), Error> {
+    fn log_in(
+        &self,
+        response: &Response<'_>,
+        used: Option<&HeaderValue>,
+        until: Instant,
+    ) -> Result<(), Error> {
         // Locked to the end: the other threads need the new token as well, and none of their own.
         let mut state = self.state();
         if state.authorization.is_some() && state.authorization.as_ref() != used {
@@ -174,7 +182,7 @@ impl Session {
         state.credentials = Some(credentials.clone());
         let authorization = match step.map_err(|reason| self.unauthorized(&credentials, reason))? {
             Step::Authorize(value) => value,
-            Step::FetchToken(request) => self.fetch_token(&request, &credentials)?,
+            Step::FetchToken(request) => self.fetch_token(&request, &credentials, until)?,
         };
         let value = HeaderValue::from_str(&authorization).ok().map(|mut value| {
             value.set_sensitive(true);
@@ -189,6 +197,7 @@ impl Session {
         &self,
         wanted: &TokenRequest,
         credentials: &Credentials,
+        until: Instant,
     ) -> Result<String, Error> {
         let form = wanted.form.clone().unwrap_or_default();
         let method = if wanted.form.is_some() { Method::POST } else { Method::GET };
@@ -204,6 +213,7 @@ impl Session {
         }
         request.body = form.as_bytes();
         request.document = Some(MAX_TOKEN);
+        request.until = Some(until);
         let step = || format!("get a token for {}", self.place());
         let failed = |source| Error::Http { step: step(), source };
         let response = self.http.send(&request).map_err(failed)?;

@@ -6,6 +6,7 @@
 //! where that is not to be ("Mounting a blob from another repository").
 
 use std::io::{self, Read};
+use std::time::Instant;
 
 use super::{
     Descriptor, Error, Method, Opener, Registry, Request, Response, State, Store, Url, http,
@@ -37,38 +38,41 @@ impl Registry {
         open: &Opener<'_>,
         from: Option<&str>,
     ) -> Result<State, Error> {
+        let attempts = self.session.http.attempts();
         let place = match from {
-            Some(from) => self.mount(blob, from)?,
-            None => Some(self.begin(blob)?),
+            Some(from) => self.mount(blob, from, attempts.end())?,
+            None => Some(self.begin(blob, attempts.end())?),
         };
         let Some(place) = place else { return Ok(State::Mounted) };
-        let attempts = self.session.http.attempts();
         let begun =
             Upload { registry: self, blob, open, attempts, disputes: 0, renewed: false, offset: 0 };
         begun.run(place).map(|()| State::Uploaded)
     }
 
     /// Where the bytes are to be sent.
-    fn begin(&self, blob: &Descriptor) -> Result<Place, Error> {
+    fn begin(&self, blob: &Descriptor, until: Instant) -> Result<Place, Error> {
         let step = || format!("begin the upload of {} to {}", blob.digest, self.name());
-        let request = Request::new(Method::POST, self.url("blobs/uploads/")?);
+        let mut request = Request::new(Method::POST, self.url("blobs/uploads/")?);
+        request.until = Some(until);
         let asked = request.url.clone();
         let response = self.session.expect_success(self.session.send(request, &step)?, &step)?;
         self.place(&asked, &response)
     }
 
     /// Where the bytes are to be sent, if the registry does not have them from `from`; `None` where it has.
-    fn mount(&self, blob: &Descriptor, from: &str) -> Result<Option<Place>, Error> {
+    fn mount(&self, blob: &Descriptor, from: &str, until: Instant) -> Result<Option<Place>, Error> {
         let step = || format!("mount {} from {from} into {}", blob.digest, self.name());
         if !self.session.also_read(from) {
-            return self.begin(blob).map(Some);
+            return self.begin(blob, until).map(Some);
         }
         let mut asked = self.url("blobs/uploads/")?;
         asked
             .query_pairs_mut()
             .append_pair("mount", &blob.digest.to_string())
             .append_pair("from", from);
-        match self.session.send(Request::new(Method::POST, asked.clone()), &step) {
+        let mut request = Request::new(Method::POST, asked.clone());
+        request.until = Some(until);
+        match self.session.send(request, &step) {
             Ok(response) if response.status() == 201 => {
                 self.expect_blob(&response, blob).map(|()| None)
             }
@@ -77,7 +81,7 @@ impl Registry {
             // Neither a registry that cannot, nor one that does not let us, is a reason not to send the bytes.
             Ok(_) | Err(Error::Unauthorized { .. }) => {
                 self.session.cannot_read(from);
-                self.begin(blob).map(Some)
+                self.begin(blob, until).map(Some)
             }
             Err(error) => Err(error),
         }
@@ -94,16 +98,18 @@ impl Registry {
     }
 
     /// How many bytes have arrived, and where the rest goes; `None` where the registry does not say.
-    fn arrived(&self, place: &Place) -> Option<(Place, u64)> {
+    fn arrived(&self, place: &Place, until: Instant) -> Result<Option<(Place, u64)>, Error> {
         let step = || format!("ask {} how much has arrived", self.name());
-        let request = Request::new(Method::GET, place.url.clone());
-        let response = self.session.send(request, &step).ok()?;
-        let arrived = ranged(&response).filter(|_| response.status().is_success())?;
+        let mut request = Request::new(Method::GET, place.url.clone());
+        request.until = Some(until);
+        let response = self.session.send(request, &step)?;
+        let arrived = ranged(&response).filter(|_| response.status().is_success());
+        let Some(arrived) = arrived else { return Ok(None) };
         let url = match response.header(header::LOCATION) {
-            Some(location) => led(&place.url, location).ok()?,
+            Some(location) => led(&place.url, location)?,
             None => place.url.clone(),
         };
-        Some((Place { url, chunk: place.chunk }, arrived))
+        Ok(Some((Place { url, chunk: place.chunk }, arrived)))
     }
 }
 
@@ -162,9 +168,10 @@ impl<'a> Upload<'a, '_> {
             };
             let Err(error) = sent else { return Ok(()) };
             let next = self.next(error, chunked)?;
+            let until = self.attempts.end();
             chunked |= next == Next::InChunks;
             let arrived = match next {
-                Next::GoOn => self.registry.arrived(&place).filter(|(_, arrived)| *arrived > 0),
+                Next::GoOn => self.registry.arrived(&place, until)?.filter(|(_, had)| *had > 0),
                 Next::Anew | Next::InChunks => None,
             };
             let before = self.offset;
@@ -172,7 +179,7 @@ impl<'a> Upload<'a, '_> {
                 Some((place, arrived)) if arrived <= self.blob.size => (place, arrived),
                 // All may have arrived, and the answer been lost.
                 None if next == Next::GoOn && self.registry.has_blob(self.blob)? => return Ok(()),
-                _ => (self.registry.begin(self.blob)?, 0),
+                _ => (self.registry.begin(self.blob, until)?, 0),
             };
             self.attempts.progressed(self.offset.saturating_sub(before));
         }
@@ -256,7 +263,7 @@ impl<'a> Upload<'a, '_> {
     }
 
     fn send(
-        &self,
+        &mut self,
         mut request: Request<'_>,
         source: &mut dyn Read,
         length: u64,
@@ -265,8 +272,8 @@ impl<'a> Upload<'a, '_> {
         let kind = HeaderValue::from_static("application/octet-stream");
         request.headers.insert(header::CONTENT_TYPE, kind);
         session.authorize(&mut request);
+        let response = session.http.upload(&request, source, length, &mut self.attempts);
         let step = || self.step();
-        let response = session.http.upload(&request, source, length);
         let response = response.map_err(|error| match error {
             http::Error::Source { source } => Error::of_stream(source, step),
             source => Error::Http { step: step(), source },

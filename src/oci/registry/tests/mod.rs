@@ -75,9 +75,6 @@ impl Server {
     }
 
     fn registry_of(&self, name: &str, credentials: Credentials) -> Registry {
-        let reference = format!("{}/{name}", self.address);
-        let reference: Reference = reference.parse().expect("a reference");
-        let Location::Registry(repository) = reference.location else { panic!("a registry") };
         let patience = Patience {
             attempts: 3,
             first_delay: Duration::from_millis(1),
@@ -88,9 +85,15 @@ impl Server {
             patience,
             ..http::Options::default()
         };
-        Registry::open(&repository, Access::Write, Plain::Loopback, Login::of(credentials), options)
-            .expect("a client")
+        open(&format!("{}/{name}", self.address), credentials, options)
     }
+}
+
+fn open(reference: &str, credentials: Credentials, options: http::Options) -> Registry {
+    let reference: Reference = reference.parse().expect("a reference");
+    let Location::Registry(repository) = reference.location else { panic!("a registry") };
+    Registry::open(&repository, Access::Write, Plain::Loopback, Login::of(credentials), options)
+        .expect("a client")
 }
 
 fn read_request(stream: &TcpStream) -> Option<Seen> {
@@ -181,6 +184,60 @@ fn a_silent_registry_is_left() {
     let begun = Instant::now();
     assert_eq!(server.registry().tagged(&v1()).expect_err("silence").kind(), Kind::Network);
     assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+/// Has its connections taken by the system, says `first` on each, and nothing more.
+fn silent_after(first: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming().flatten() {
+            read_request(&stream);
+            let _ = (&stream).write_all(first);
+            kept.push(stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn all_attempts_at_a_silent_registry_end_together() {
+    let patience = Patience {
+        attempts: 100,
+        first_delay: Duration::from_millis(1),
+        total: Duration::from_secs(1),
+    };
+    let options = http::Options {
+        idle_timeout: Duration::from_millis(300),
+        patience,
+        ..http::Options::default()
+    };
+    let bytes = b"0123456789";
+    let put = |registry: &Registry| {
+        registry.put_blob(&blob(bytes), &|| Ok(store::Verified::new(&bytes[..], &blob(bytes))))
+    };
+    type Ask<'a> = &'a dyn Fn(&Registry) -> Result<(), Error>;
+    let place = b"HTTP/1.1 202 Accepted\r\nLocation: /up\r\nContent-Length: 0\r\n\r\n";
+    let part = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0";
+    let challenge: &[u8] = b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\
+        WWW-Authenticate: Basic realm=x\r\nContent-Length: 10\r\n\r\n";
+    let asks: [(&[u8], Ask<'_>); 6] = [
+        (b"", &|registry| registry.tagged(&v1()).map(drop)),
+        (b"", &|registry| fetch(registry, &blob(bytes)).map(drop)),
+        (b"", &put),
+        (place, &put),
+        (part, &|registry| fetch(registry, &blob(bytes)).map(drop)),
+        (challenge, &|registry| registry.put_manifest(&release())),
+    ];
+    for (first, ask) in asks {
+        let registry = open(&format!("{}/app", silent_after(first)), user(), options.clone());
+        let begun = Instant::now();
+        let error = ask(&registry).expect_err("silence");
+        let (first, took) = (String::from_utf8_lossy(first), begun.elapsed());
+        assert!(took < Duration::from_millis(2500), "{first}: {took:?}");
+        assert!(first.contains("401") || error.kind() == Kind::Network, "{first}: {error}");
+    }
 }
 
 #[test]
