@@ -180,7 +180,7 @@ fn snippet(volume: &str) -> String {
 
 fn sent(receipt: &Receipt) -> String {
     let size = ui::size(receipt.uploaded_bytes());
-    format!("{size} sent, {} manifests", receipt.manifests.len())
+    format!("{size} sent, {}", ui::count(receipt.manifests.len(), "manifest"))
 }
 
 /// Reports what would be done.

@@ -158,6 +158,11 @@ fn is_unseen(char: char) -> bool {
     char.is_control() || directs || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
+/// So many of them: `1 manifest`, `2 manifests`.
+pub(super) fn count(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A size for people: `512 B`, `1.5 KiB`, `2.63 MiB`.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];

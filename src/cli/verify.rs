@@ -30,6 +30,7 @@ Examples:
   xpost verify ghcr.io/org/app:v1 --key release.pub
   xpost verify oci:release:v1 --key release.pub --require-version 1.2.0
   xpost verify ghcr.io/org/app:v1 --complete
+  xpost verify ghcr.io/org/app:v1 --complete --debug-from ghcr.io/org/app-debug
   xpost verify docker.io/library/alpine:3 --platforms
   xpost verify --load-identity app.slim app.slim.debug app")]
 pub(super) struct Args {
@@ -45,6 +46,12 @@ pub(super) struct Args {
     /// Instead of signatures: is everything there that belongs to it? What cleaners and mirrors took is named
     #[arg(long, conflicts_with_all = ["key", "platforms"])]
     complete: bool,
+    /// With --complete: the debug files are kept in this repository (`push --debug-to`), and have to be there
+    #[arg(long, value_name = "REPOSITORY", requires = "complete")]
+    debug_from: Option<Reference>,
+    /// With --complete: the debug files were published nowhere (`push --no-debug`)
+    #[arg(long, requires = "complete", conflicts_with = "debug_from")]
+    no_debug: bool,
     /// Instead of signatures: are the programs in it for the platforms that it states? Any image will do
     #[arg(long, conflicts_with_all = ["key", "require_version"])]
     platforms: bool,
@@ -71,7 +78,12 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     };
     let Some(key_path) = &args.key else {
         return if args.complete {
-            whole::run(reference, &args.reach, ui)
+            let kept = match (&args.debug_from, args.no_debug) {
+                (Some(from), _) => whole::Kept::In(from),
+                (None, true) => whole::Kept::Nowhere,
+                (None, false) => whole::Kept::Here,
+            };
+            whole::run(reference, kept, &args.reach, ui)
         } else {
             truth::run(reference, &args.reach, ui)
         };

@@ -9,11 +9,13 @@ use std::collections::BTreeSet;
 use super::Error;
 use super::at_once;
 use super::graph::{Graph, Missing};
+use super::kept::{self, DebugKept};
 use super::manifest::{Descriptor, Document, Node, annotation, media};
 use super::published;
 use super::reference::Tag;
 use super::store::{Referrer, Store};
 use crate::digest::Digest;
+use crate::release::companion;
 use crate::sign;
 
 /// What is there, and what is not.
@@ -23,6 +25,10 @@ pub struct Completeness {
     pub manifests: usize,
     /// How many blobs are there.
     pub blobs: usize,
+    /// Debug files that are where they are said to be kept.
+    pub debug_elsewhere: Vec<String>,
+    /// Debug files that are signed, and said to be kept nowhere.
+    pub debug_nowhere: Vec<String>,
     /// What is not.
     pub missing: Vec<Missing>,
     /// Tags of debug files that are not there: without them a debug file is found the long way round.
@@ -39,20 +45,50 @@ impl Completeness {
 /// Looks at everything around `root`, without fetching a blob but the signatures.
 ///
 /// # Errors
-/// Those of the store.
-pub fn completeness(store: &dyn Store, root: Node) -> Result<Completeness, Error> {
+/// Those of the store, and of the one that the debug files are kept in.
+pub fn completeness(
+    store: &dyn Store,
+    root: Node,
+    debug: DebugKept<'_>,
+) -> Result<Completeness, Error> {
     let digest = root.descriptor.digest;
     let mut graph = Graph::read(store, root)?;
     let mut missing = std::mem::take(&mut graph.missing);
     let there = at_once::each(&graph.blobs, |blob| store.has_blob(&blob.descriptor))?;
     let lost = graph.blobs.iter().zip(&there).filter(|(_, there)| !**there);
     missing.extend(lost.map(|(blob, _)| Missing {
-        what: format!("the contents of {}", blob.name),
+        what: format!("the blob of {}", blob.name),
         digest: blob.descriptor.digest,
         of: owner(&graph, blob.descriptor.digest).unwrap_or(digest),
     }));
     missing.append(&mut graph.gone);
-    missing.extend(signed_and_gone(store, &graph)?);
+    let Said { mut files, signed, unsigned } = said(store, &graph)?;
+    missing.extend(unsigned);
+    let (mut debug_elsewhere, mut debug_nowhere) = (Vec::new(), Vec::new());
+    match debug {
+        DebugKept::Here => {}
+        DebugKept::Nowhere => {
+            let left = files.extract_if(.., |file| companion::is_of_debugger(&file.name));
+            debug_nowhere.extend(left.map(|file| file.name));
+        }
+        DebugKept::In(other) => {
+            let found = kept::debug_files(other, &graph)?;
+            let is_there = |file: &&SignedFile| {
+                found
+                    .files
+                    .iter()
+                    .any(|(name, digest)| (name, digest) == (&file.name, &file.digest))
+            };
+            // Of what was signed anew one is enough.
+            let whole: BTreeSet<_> =
+                files.iter().filter(is_there).map(|file| (file.of, file.name.clone())).collect();
+            files.retain(|file| !whole.contains(&(file.of, file.name.clone())));
+            // Where no signature says which binaries have a debug file, all of them are to.
+            missing.extend(found.none.into_iter().filter(|lost| !signed.contains(&lost.of)));
+            debug_elsewhere.extend(found.files.into_iter().map(|(name, _)| name));
+        }
+    }
+    missing.extend(files.into_iter().map(SignedFile::missing));
     let tags: BTreeSet<_> =
         graph.debug_files.iter().map(|debug| Tag::build_id(&debug.build_id)).collect();
     let tags: Vec<_> = tags.into_iter().collect();
@@ -60,7 +96,8 @@ pub fn completeness(store: &dyn Store, root: Node) -> Result<Completeness, Error
     let missing_tags = tags.iter().zip(tagged).filter(|(_, tagged)| !tagged);
     let missing_tags = missing_tags.map(|(tag, _)| tag.to_string()).collect();
     let blobs = there.iter().filter(|there| **there).count();
-    Ok(Completeness { manifests: graph.nodes.len(), blobs, missing, missing_tags })
+    let manifests = graph.nodes.len();
+    Ok(Completeness { manifests, blobs, debug_elsewhere, debug_nowhere, missing, missing_tags })
 }
 
 /// The manifest that points at a blob.
@@ -72,22 +109,44 @@ fn owner(graph: &Graph<'_>, blob: Digest) -> Option<Digest> {
     graph.nodes.iter().find(points).map(|node| node.descriptor.digest)
 }
 
-/// Files that a signature speaks of, and manifests that have none although others have one. Whose signature it is does
-/// not matter here: nobody is trusted.
-fn signed_and_gone(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<Missing>, Error> {
+/// What signatures say of a release. Whose they are does not matter here: nobody is trusted.
+#[derive(Default)]
+struct Said {
+    /// Files that one speaks of, and that are not there.
+    files: Vec<SignedFile>,
+    /// The manifests that have one.
+    signed: BTreeSet<Digest>,
+    /// The signatures of those that have none, although others have one.
+    unsigned: Vec<Missing>,
+}
+
+/// A file that a signature speaks of.
+struct SignedFile {
+    name: String,
+    digest: Digest,
+    of: Digest,
+}
+
+impl SignedFile {
+    fn missing(self) -> Missing {
+        let Self { name, digest, of } = self;
+        Missing { what: format!("the signed file {name}"), digest, of }
+    }
+}
+
+fn said(store: &dyn Store, graph: &Graph<'_>) -> Result<Said, Error> {
+    let mut said = Said::default();
     let Some(Document::Index(index)) = graph.root.as_ref().map(Node::document).transpose()? else {
-        return Ok(Vec::new());
+        return Ok(said);
     };
     if index.artifact_type.as_deref() != Some(media::RELEASE) {
-        return Ok(Vec::new());
+        return Ok(said);
     }
     let root = graph.root.iter().map(|root| (root.descriptor.plain(), "the index".to_owned()));
     let platforms = index.manifests.iter().map(|child| {
         let name = child.platform.as_ref().map(ToString::to_string).unwrap_or_default();
         (child.clone(), name)
     });
-    let mut found = Vec::new();
-    let (mut signed, mut unsigned) = (false, Vec::new());
     for (manifest, name) in root.chain(platforms) {
         if graph.node(&manifest.digest).is_none() {
             continue;
@@ -96,10 +155,11 @@ fn signed_and_gone(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<Missing>,
         let coverages: Vec<_> =
             bundles.iter().filter_map(|bundle| sign::coverage(bundle).ok()).collect();
         if coverages.is_empty() {
-            unsigned.push((manifest.digest, name));
+            let (what, digest) = (format!("the signature of {name}"), manifest.digest);
+            said.unsigned.push(Missing { what, digest, of: digest });
             continue;
         }
-        signed = true;
+        said.signed.insert(manifest.digest);
         if Some(manifest.digest) == graph.root.as_ref().map(|root| root.descriptor.digest) {
             continue;
         }
@@ -108,21 +168,16 @@ fn signed_and_gone(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<Missing>,
         for file in files.filter(|file| !there.contains(&(file.name.clone(), file.digest))) {
             // A newer signature may speak of a file that was made anew.
             let is_replaced = there.iter().any(|(name, _)| *name == file.name);
-            if !is_replaced && !found.iter().any(|other: &Missing| other.digest == file.digest) {
-                let what = format!("{}, which is signed", file.name);
-                found.push(Missing { what, digest: file.digest, of: manifest.digest });
+            if !is_replaced && !said.files.iter().any(|other| other.digest == file.digest) {
+                let (name, digest, of) = (file.name.clone(), file.digest, manifest.digest);
+                said.files.push(SignedFile { name, digest, of });
             }
         }
     }
-    if signed {
-        let of = |(digest, name)| Missing {
-            what: format!("the signature of {name}"),
-            digest,
-            of: digest,
-        };
-        found.extend(unsigned.into_iter().map(of));
+    if said.signed.is_empty() {
+        said.unsigned.clear();
     }
-    Ok(found)
+    Ok(said)
 }
 
 fn signatures(graph: &Graph<'_>, manifest: &Digest) -> impl Iterator<Item = Referrer> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Error;
+use super::kept;
 use super::manifest::{Descriptor, Document, PlatformEntry, media};
 use super::published::{self, Content, PublishedPlatform, RemoteFile};
 use super::pull::{Item, Place, Plan};
@@ -62,6 +63,25 @@ pub fn of_platform(
     published::refuse_twins(&manifest.digest, &files)?;
     let beside = |file: RemoteFile| Item { place: Place::Path(into.join(&file.title)), file };
     Ok(Plan { items: files.into_iter().map(beside).collect() })
+}
+
+/// The debug files that a plan of a platform lacks, from the store that they are kept in, to where they belong.
+///
+/// # Errors
+/// Those of the store, and names that cannot be a file's.
+pub fn of_debug_files(kept_in: &dyn Store, of: &Plan, into: &Path) -> Result<Plan, Error> {
+    let mut items = Vec::new();
+    for binary in of.items.iter().filter(|item| item.file.content == Content::Binary) {
+        let Some(id) = &binary.file.build_id else { continue };
+        let names = [companion::debug, companion::dwp].map(|name| name(&binary.file.title));
+        if of.items.iter().any(|item| names.contains(&item.file.title)) {
+            continue;
+        }
+        let files = kept::of_binary(kept_in, id)?.into_iter();
+        let files = files.filter(|file| names.contains(&file.title));
+        items.extend(files.map(|file| Item { place: Place::Path(into.join(&file.title)), file }));
+    }
+    Ok(Plan { items })
 }
 
 /// The signature of the index that `counts`.

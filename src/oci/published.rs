@@ -235,7 +235,7 @@ pub fn bundle_in(store: &dyn Store, referrer: &Referrer) -> Result<Option<Vec<u8
     }
 }
 
-fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<RemoteFile>, Error> {
+pub(super) fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<RemoteFile>, Error> {
     let mut files = Vec::new();
     for layer in &document.layers {
         let Some(title) = layer.annotations.get(annotation::TITLE) else { continue };

@@ -138,14 +138,27 @@ impl Plan {
     /// Fetches all files; each appears under its name only when all have been read, checked and inspected.
     ///
     /// # Errors
-    /// Those of the store and of writing; [`Error::Rejected`] where `inspect` says no, or where a file without
-    /// build-id, or with another one than stated, was to go into a `.build-id` tree.
+    /// Those of [`Plan::bring`] and [`Brought::commit`].
     pub fn fetch(
         &self,
         store: &dyn Store,
         inspect: &Inspect<'_>,
         observer: &Observer<'_>,
     ) -> Result<Vec<Fetched>, Error> {
+        self.bring(store, inspect, observer)?.commit()
+    }
+
+    /// Fetches all files, reads, checks and inspects them; none has its name yet.
+    ///
+    /// # Errors
+    /// Those of the store and of writing; [`Error::Rejected`] where `inspect` says no, or where a file without
+    /// build-id, or with another one than stated, was to go into a `.build-id` tree.
+    pub fn bring(
+        &self,
+        store: &dyn Store,
+        inspect: &Inspect<'_>,
+        observer: &Observer<'_>,
+    ) -> Result<Brought, Error> {
         let mut made = NewDirs::default();
         for item in &self.items {
             made.above(&item.place.beside(&item.file.title));
@@ -196,9 +209,26 @@ impl Plan {
             by_path.entry(path.clone()).or_insert(ready.len());
             ready.push((temporary, Fetched { path, file: file.clone(), build_id }));
         }
-        // From here nothing is asked of the store: all that is left are renames.
+        Ok(Brought { ready, _made: made })
+    }
+}
+
+/// Files that were fetched and checked, and have no names yet. Dropped, they are gone: the files first, and then the
+/// directories that are empty.
+#[derive(Debug)]
+pub struct Brought {
+    ready: Vec<(AtomicFile, Fetched)>,
+    _made: NewDirs,
+}
+
+impl Brought {
+    /// Gives all files their names. Nothing is asked of a store any more: these are renames.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn commit(self) -> Result<Vec<Fetched>, Error> {
         let mut fetched = Vec::new();
-        for (temporary, done) in ready {
+        for (temporary, done) in self.ready {
             temporary.commit_as(&done.path)?;
             fetched.push(done);
         }

@@ -630,7 +630,7 @@ fn what_another_tag_needs_is_spared() {
     assert!(plan.spared.iter().all(|spared| spared.by == "v2"));
     delete(&store, &plan, &mut |_| {}).expect("deleted");
     let root = resolve(&store, &Target::tag(v2.clone())).expect("there");
-    assert!(completeness(&store, root).expect("looked at").is_complete());
+    assert!(completeness(&store, root, DebugKept::Here).expect("looked at").is_complete());
     assert!(matches!(resolve(&store, &v1()), Err(Error::NotFound { .. })));
     // The last one takes everything along.
     let plan = Deletion::plan(&store, &Target::tag(v2)).expect("planned");
@@ -651,7 +651,7 @@ fn a_release_under_the_tag_of_a_list_is_no_list() {
     let plan = Deletion::plan(&store, &v1()).expect("planned");
     delete(&store, &plan, &mut |_| {}).expect("deleted");
     let root = resolve(&store, &Target::tag(v2)).expect("there");
-    let found = completeness(&store, root).expect("looked at");
+    let found = completeness(&store, root, DebugKept::Here).expect("looked at");
     assert!(found.missing.is_empty(), "{found:?}");
 }
 
@@ -685,7 +685,7 @@ fn a_deletion_that_breaks_off_leaves_nothing_that_lies() {
         let done = delete(&breaking, &plan, &mut |_| gone += 1);
         for tag in store.tags().expect("listed") {
             let node = store.tagged(&tag).expect("asked").expect("a tag that names something");
-            let found = completeness(&store, node).expect("looked at");
+            let found = completeness(&store, node, DebugKept::Here).expect("looked at");
             assert!(found.missing.is_empty(), "{steps}: {tag}: {found:?}");
         }
         if done.is_ok() {

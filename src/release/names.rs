@@ -76,6 +76,11 @@ pub mod companion {
         format!("{name}.dwp")
     }
 
+    /// Whether that is one of these two.
+    pub fn is_of_debugger(name: &str) -> bool {
+        [".debug", ".dwp"].iter().any(|end| name.ends_with(end))
+    }
+
     /// `<name>.cdx.json`, `<name>.spdx.json`
     pub fn sbom(name: &str, format: SbomFormat) -> String {
         format!("{name}{}", format.extension())

@@ -28,9 +28,9 @@ fn what_is_missing_is_named() {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     for (lost, said) in [
         (text(&arm["digest"]), "the manifest of linux/arm64 is not there"),
-        (text(&arm["files"][0]["digest"]), "the contents of app is not there"),
+        (text(&arm["files"][0]["digest"]), "the blob of app is not there"),
         (text(&debug["digest"]), "a referrer application/vnd.xpost.debuginfo.v1 is not there"),
-        (text(&debug["digest"]), "app.debug, which is signed is not there"),
+        (text(&debug["digest"]), "the signed file app.debug is not there"),
     ] {
         at.run(["copy", "oci:whole:v1", "oci:part:v1"]).succeeds();
         std::fs::remove_file(blob(&at, "part", &lost)).unwrap();
@@ -44,6 +44,82 @@ fn what_is_missing_is_named() {
     }
     refused(&at, &["verify", "oci:whole:v2", "--complete"], 5, &["has no tag v2"]);
     refused(&at, &["verify", "oci:whole:v1", "--complete", "--key", "release.pub"], 2, &["--key"]);
+}
+
+#[test]
+fn debug_files_that_are_kept_elsewhere_or_nowhere_are_not_missed() {
+    let server = Server::start(Kind::Distribution);
+    let reference = |name: &str| format!("{}/{name}", server.localhost());
+    let (public, kept, none) = (reference("app:v1"), reference("debug"), reference("none:v1"));
+    let (lost, empty) = (reference("lost"), reference("empty"));
+    for at in [release::large(), release::unsigned()] {
+        let overwrite = ["--overwrite", "--force"];
+        let push = ["push", &public, "--debug-to", &kept];
+        at.run(push.into_iter().chain(overwrite)).succeeds();
+        at.run(["push", &none, "--no-debug"].into_iter().chain(overwrite)).succeeds();
+        let is_signed = !release::bundles(&at).is_empty();
+        let names = ["app.debug", "tool.debug"]
+            .into_iter()
+            .filter(|name| is_signed || *name != "tool.debug");
+        let names: Vec<_> = names.collect();
+        let whole = ["verify", &public, "--complete", "--debug-from", &kept, "--json"];
+        let whole = at.run(whole).succeeds().json();
+        let found = whole["debugElsewhere"].as_array().unwrap();
+        assert!(names.iter().all(|name| found.contains(&(*name).into())), "{whole}");
+        let bare = ["verify", &none, "--complete", "--no-debug"];
+        let said = at.run(bare).succeeds().stdout;
+        assert_eq!(said.contains("left out  app.debug, which is signed"), is_signed, "{said}");
+        // Without a word about them: a signature tells that there are some.
+        for reference in [&public, &none] {
+            let ran = at.run(["verify", reference, "--complete"]);
+            match is_signed {
+                true => ran.exits(3, &["the signed file app.debug is not there", "--debug-from"]),
+                false => ran.succeeds(),
+            };
+        }
+        // The debug file of one program is not that of another.
+        let ran = at.run(["verify", &public, "--complete", "--debug-from", &empty, "--json"]);
+        let missing = ran.exits(3, &["app", "is not there"]).json()["missing"].clone();
+        assert_eq!(missing.as_array().unwrap().len(), 2 * names.len(), "{missing}");
+        let other = release::small();
+        other.run(["push", &lost, "--force"]).succeeds();
+        if is_signed {
+            let said = ["the signed file app.debug is not there", "the signed file tool.debug"];
+            at.run(["verify", &public, "--complete", "--debug-from", &lost]).exits(3, &said);
+        }
+        rebuilt(&at, &public, &kept, &none);
+    }
+    refused(&release::small(), &["verify", &public, "--debug-from", &kept], 2, &["--complete"]);
+}
+
+/// The release directory comes back from two repositories, as it was.
+fn rebuilt(at: &Xpost, public: &str, kept: &str, none: &str) {
+    let _ = std::fs::remove_dir_all(at.path("back"));
+    let key: &[&str] =
+        if release::bundles(at).is_empty() { &[] } else { &["--key", "release.pub"] };
+    let pull = ["pull", public, "--all", "-o", "back", "--debug-from", kept];
+    let pulled = at.run([&pull[..], key, &["--json"]].concat()).succeeds().json();
+    assert_eq!(pulled["missing"], serde_json::json!([]));
+    let names = |root: &str| -> Vec<String> {
+        let names = at.list().into_iter();
+        names.filter_map(|name| Some(name.strip_prefix(root)?.to_owned())).collect()
+    };
+    assert_eq!(names("back/"), names("xpost-out/"));
+    for name in names("back/").iter().filter(|name| !name.is_empty() && !name.ends_with('/')) {
+        assert_eq!(at.read(format!("back/{name}")), at.read(format!("xpost-out/{name}")), "{name}");
+    }
+    // What cannot be had is named, and from the wrong place nothing is taken.
+    std::fs::remove_dir_all(at.path("back")).unwrap();
+    if !key.is_empty() {
+        let wrong =
+            [&["pull", public, "--all", "-o", "back", "--debug-from", none][..], key].concat();
+        at.run(wrong).exits(4, &["app.debug is signed and not there"]);
+        assert!(!at.path("back").exists());
+        let bare = [&["pull", none, "--all", "-o", "back", "--json"][..], key].concat();
+        let bare = at.run(bare).succeeds();
+        assert!(bare.stderr.contains("linux/amd64: app.debug is signed and not there"), "{bare:?}");
+        assert_eq!(bare.json()["missing"].as_array().unwrap().len(), 4, "{bare:?}");
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `xpost pull`: fetch a release's binaries for one platform, what a debugger needs, or all of it.
 
+mod all;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::failure::{self, Exit, Failure};
+use super::failure::{Exit, Failure};
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
 use super::{sign, verify};
@@ -14,12 +16,11 @@ use crate::digest::Digest;
 use crate::elf::Elf;
 use crate::fs;
 use crate::inspect;
-use crate::oci::gather;
 use crate::oci::manifest::{Document, PlatformEntry};
 use crate::oci::published::{Content, Published, PublishedPlatform, RemoteFile};
-use crate::oci::pull::{Extent, Fetched, Item, Plan};
+use crate::oci::pull::{Brought, Extent, Fetched, Item, Plan};
 use crate::oci::{self, Access, ByBuildId, Connection, Reference, Signatures, Store, Trusted};
-use crate::release::Staged;
+use crate::release::companion;
 use crate::sign::PublicKey;
 
 /// Fetch the binaries of a release for this machine's platform
@@ -34,7 +35,7 @@ Examples:
   xpost pull ghcr.io/org/app:v1 -o site --debug --key release.pub
   gdb -iex 'set debug-file-directory site/debug' site/app core
   xpost pull ghcr.io/org/app --build-id e88201535b323b96eb5a1e34529f4ed2cd0225d5 -o site
-  xpost pull ghcr.io/org/app:v1 --all -o xpost-out")]
+  xpost pull ghcr.io/org/app:v1 --all -o xpost-out --debug-from ghcr.io/org/app-debug")]
 pub(super) struct Args {
     /// HOST/NAME:TAG, HOST/NAME@DIGEST, or oci:DIR[:TAG]
     #[arg(value_name = "REF")]
@@ -43,7 +44,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
     /// Every platform with all that belongs to it, as a release directory; DIR has to be empty or new
-    #[arg(long, requires = "output", conflicts_with_all = ["platform", "target", "debug", "debug_from", "build_id"])]
+    #[arg(long, requires = "output", conflicts_with_all = ["platform", "target", "debug", "build_id"])]
     all: bool,
     /// Only the debug file and the binary with this build-id, into DIR/debug/.build-id
     #[arg(long, value_name = "ID", conflicts_with_all = ["platform", "target", "debug", "debug_from"])]
@@ -118,7 +119,8 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let (published, trusted) = resolve(args, store, key.as_ref())?;
     // From here everything goes by digest.
     if args.all {
-        return everything(args, store, &published, trusted.as_ref().zip(key.as_ref()), ui);
+        let trusted = trusted.as_ref().zip(key.as_ref());
+        return all::run(args, store, &connection, &published, trusted, ui);
     }
     let platform = match &args.target {
         Some(target) => published.target(target),
@@ -156,17 +158,24 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     refuse_uncovered(&plan, elsewhere, signatures.as_ref(), args.debug)
         .map_err(|reason| Failure::plain(Exit::Unverified, doing()).because(reason))?;
     let observer = store::progress(ui, "pulled");
-    let mut fetched = plan.fetch(store, &look_inside, &observer).map_err(explain)?;
+    let mut brought = vec![plan.bring(store, &look_inside, &observer).map_err(explain)?];
     if let Some((store, plan)) = &from_elsewhere {
-        fetched.extend(plan.fetch(store.as_ref(), &look_inside, &observer).map_err(explain)?);
+        brought.push(plan.bring(store.as_ref(), &look_inside, &observer).map_err(explain)?);
     }
+    let fetched = commit(brought).map_err(explain)?;
     let root = published.root.descriptor.digest;
-    report(store, &root, &platform.to_string(), signatures.is_some(), &fetched, ui)?;
+    report(store, &root, &platform.to_string(), signatures.is_some(), &fetched, &[], ui)?;
     let wanted = args.debug || args.debug_from.is_some();
     if wanted && !fetched.iter().any(|file| file.file.content == Content::Debug) {
         ui.warn("the release has no debug files for this platform");
     }
     Ok(())
+}
+
+/// Gives the files of all plans their names, when all of them are there.
+fn commit(brought: Vec<Brought>) -> Result<Vec<Fetched>, oci::Error> {
+    let fetched: Vec<_> = brought.into_iter().map(Brought::commit).collect::<Result<_, _>>()?;
+    Ok(fetched.into_iter().flatten().collect())
 }
 
 fn is_image(store: &dyn Store, platform: &PublishedPlatform) -> bool {
@@ -193,6 +202,7 @@ fn report(
     what: &str,
     verified: bool,
     fetched: &[Fetched],
+    missing: &[String],
     ui: Ui,
 ) -> Result<(), Failure> {
     let reference = format!("{}@{root}", store.name());
@@ -209,6 +219,8 @@ fn report(
         "platform": what,
         "verified": verified,
         "files": rows,
+        "debugFiles": fetched.iter().filter(|file| file.file.content == Content::Debug).count(),
+        "missing": missing,
     });
     ui.result("pull", value, &text)
 }
@@ -286,60 +298,7 @@ fn by_build_id(
     let observer = store::progress(ui, "pulled");
     let fetched = plan.fetch(store, &look_inside, &observer).map_err(explain)?;
     let root = found.debug.descriptor.digest;
-    report(store, &root, &format!("build-id {id}"), key.is_some(), &fetched, ui)
-}
-
-/// The release directory that was published.
-fn everything(
-    args: &Args,
-    store: &dyn Store,
-    published: &Published,
-    trusted: Option<(&Trusted, &PublicKey)>,
-    ui: Ui,
-) -> Result<(), Failure> {
-    let doing = || format!("cannot pull {}", args.reference);
-    let explain = |error: oci::Error| store::failure(doing(), &error);
-    if !fs::list(&args.output)?.is_empty() {
-        return Err(Failure::plain(Exit::Refused, doing())
-            .because(format!("{} is not empty", args.output.display()))
-            .hint("a release directory is made anew: name another with -o"));
-    }
-    let is_bundle = |item: &Item| item.file.title.ends_with(".sigstore.json");
-    let root = published.root.descriptor.digest;
-    let counts = |platform: Option<&PublishedPlatform>, digest, bundle: &[u8]| {
-        trusted.is_none_or(|(_, key)| oci::signs(bundle, key, platform, digest))
-    };
-    let mut plan =
-        gather::of_index(store, &root, &args.output, &|bundle| counts(None, root, bundle))
-            .map_err(explain)?;
-    for platform in &published.platforms {
-        let directory = args.output.join(gather::directory(platform).map_err(explain)?);
-        let manifest = &platform.descriptor;
-        let counts = |bundle: &[u8]| counts(Some(platform), manifest.digest, bundle);
-        let mut of = gather::of_platform(store, manifest, &directory, &counts).map_err(explain)?;
-        if let Some((trusted, _)) = trusted {
-            let signatures = signatures(args, trusted, platform)?;
-            of.items.retain(|item| {
-                is_bundle(item) || signatures.cover(&item.file) || {
-                    ui.warn(&format!("{} is not signed and is left out", item.file.title));
-                    false
-                }
-            });
-        }
-        plan.items.extend(of.items);
-    }
-    if let (true, Some(platform)) = (plan.items.iter().all(is_bundle), published.platforms.first())
-    {
-        return Err(without_files(args, store, platform));
-    }
-    let observer = store::progress(ui, "pulled");
-    let fetched = plan.fetch(store, &look_inside, &observer).map_err(explain)?;
-    let mut staged = Staged::default();
-    staged
-        .annotate(&args.output, &published.annotations)
-        .map_err(|error| failure::release(error, &args.output))?;
-    staged.commit()?;
-    report(store, &root, "all platforms", trusted.is_some(), &fetched, ui)
+    report(store, &root, &format!("build-id {id}"), key.is_some(), &fetched, &[], ui)
 }
 
 /// What the reference names, and whether it is signed where a key was given.
@@ -386,8 +345,7 @@ fn refuse_uncovered(
     }
     let items = || [Some(plan), elsewhere].into_iter().flatten().flat_map(|plan| &plan.items);
     let planned = |name: &str| items().any(|item| item.file.title == name);
-    let is_debug = |name: &&str| [".debug", ".dwp"].iter().any(|end| name.ends_with(end));
-    let mut debug_files = signatures.names().filter(is_debug);
+    let mut debug_files = signatures.names().filter(|name| companion::is_of_debugger(name));
     match debug_files.find(|name| (debug || elsewhere.is_some()) && !planned(name)) {
         Some(name) => Err(format!("{name} is signed and not there")),
         None => Ok(()),
