@@ -55,6 +55,12 @@ pub enum Error {
         /// The size of the file.
         len: u64,
     },
+    /// The program headers share bytes with the ELF header, so no field of either can change alone.
+    #[error("the program header table begins at {offset:#x}, inside the ELF header")]
+    TableInHeader {
+        /// `e_phoff`
+        offset: u64,
+    },
     /// A segment's bytes lie outside the file.
     #[error(
         "segment {segment}: contents {start:#x}..{end:#x} lie outside the file ({len:#x} bytes)"

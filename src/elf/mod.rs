@@ -216,14 +216,18 @@ impl<'data> Elf<'data> {
     /// Whether this is a debug file: of what the program loads nothing but notes is in it, though the headers say
     /// where it was.
     pub fn is_debug_file(&self) -> bool {
-        let loads = |section: &&Section<'_>| {
-            let counts = !matches!(section.kind, elf::SHT_NOTE | elf::SHT_NULL);
-            section.is_loaded() && section.size != 0 && counts
-        };
-        let mut loaded = self.sections.iter().filter(loads).peekable();
+        let mut loaded = self.loaded_sections().peekable();
         !self.is_object()
             && loaded.peek().is_some()
             && loaded.all(|section| section.kind == elf::SHT_NOBITS)
+    }
+
+    /// The sections that are loaded and not empty, without the notes, which a debug file has as well.
+    pub fn loaded_sections(&self) -> impl Iterator<Item = &Section<'data>> {
+        self.sections.iter().filter(|section| {
+            let counts = !matches!(section.kind, elf::SHT_NOTE | elf::SHT_NULL);
+            section.is_loaded() && section.size != 0 && counts
+        })
     }
 
     /// The notes of the file: those of its sections, or of its segments where it has no sections.
@@ -369,6 +373,9 @@ fn program_headers<'data, H: FileHeader<Endian = Endianness>>(
     let found = raw.e_phentsize(endian);
     if found != expected {
         return Err(Error::EntrySize { table, found, expected });
+    }
+    if offset < size_of::<H>() as u64 {
+        return Err(Error::TableInHeader { offset });
     }
     data.read_slice_at(offset, count as usize).map_err(|()| Error::TableOutOfFile {
         table,

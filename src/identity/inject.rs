@@ -174,7 +174,7 @@ pub(super) fn relocate(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
             page.replace(index, &moved),
             Write { offset, bytes: [only.data, &note].concat() },
         ];
-        writes.extend(symbols_at(page.elf, only, moved.address));
+        writes.extend(symbols_at(page.elf, only, moved.address)?);
         if page.is_stripped() {
             writes.push(page.section_at(only, (offset, moved.address.0, size)));
             return Some(Change { writes, moved: Some(only.id), ..Change::default() });
@@ -185,19 +185,17 @@ pub(super) fn relocate(page: &Page<'_, '_>, id: &BuildId) -> Option<Change> {
     })
 }
 
-/// The symbols of a section that moves to an address, such as glibc's `__abi_tag`.
-fn symbols_at(elf: &Elf<'_>, section: &Section<'_>, address: Address) -> Vec<Write> {
-    let Ok(Some(table)) = elf.symbols(elf::SHT_SYMTAB) else { return Vec::new() };
-    let Some(start) = elf.section(table.section).map(|table| table.offset) else {
-        return Vec::new();
-    };
+/// The symbols of a section that moves to an address, such as glibc's `__abi_tag`; `None` where they cannot be read.
+fn symbols_at(elf: &Elf<'_>, section: &Section<'_>, address: Address) -> Option<Vec<Write>> {
+    let Some(table) = elf.symbols(elf::SHT_SYMTAB).ok()? else { return Some(Vec::new()) };
+    let start = elf.section(table.section)?.offset;
     let its = table.iter().filter(|symbol| symbol.place == Place::Section(section.id));
-    its.map(|symbol| {
+    let writes = its.map(|symbol| {
         let value = symbol.value.wrapping_sub(section.address.0).wrapping_add(address.0);
         let offset = start + table.value_field(symbol.index).start;
         Write { offset, bytes: Address(value).encode(elf) }
-    })
-    .collect()
+    });
+    Some(writes.collect())
 }
 
 /// A note that nothing loads: whoever has the file finds it.

@@ -7,7 +7,7 @@ use object::elf;
 use super::fate::Row;
 use super::references::References;
 use super::{Error, Layout, Plan};
-use crate::elf::{Elf, Section, Segment};
+use crate::elf::{Elf, Section};
 
 /// A law that a layout breaks: by headers that contradict each other in a way nobody thought of, or by a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,9 +108,7 @@ fn sections(
             return Err(broken());
         }
     }
-    let same_segments =
-        slim.segments().iter().map(Segment::range).eq(elf.segments().iter().map(Segment::range));
-    if !same_segments {
+    if slim.segments() != elf.segments() {
         return Err(Broken::Section("program header table".to_owned()));
     }
     Ok(())

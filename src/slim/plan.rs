@@ -270,7 +270,7 @@ fn refuse(elf: &Elf<'_>) -> Result<(), Error> {
         return Err(Error::Packed);
     }
     let loads = elf.segments().iter().any(|segment| segment.file_size != 0);
-    if elf.sections().len() <= 1 || loads && !elf.sections().iter().any(Section::is_loaded) {
+    if elf.sections().len() <= 1 || loads && elf.loaded_sections().next().is_none() {
         return Err(Error::NoSections);
     }
     if elf.is_debug_file() {

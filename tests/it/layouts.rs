@@ -613,3 +613,28 @@ fn a_symbol_table_out_of_order_says_where_its_last_local_symbol_is() {
     let slim = Elf::parse(&halves.slim).unwrap();
     assert_eq!(slim.section_named(b".symtab").unwrap().info, 3);
 }
+
+#[test]
+fn program_headers_inside_the_elf_header_are_refused() {
+    let mut bytes = Builder::usual().build();
+    // gABI, "ELF Header": e_phoff.
+    bytes[32..40].copy_from_slice(&40_u64.to_le_bytes());
+    let error = Elf::parse(&bytes).unwrap_err();
+    assert_eq!(error.to_string(), "the program header table begins at 0x28, inside the ELF header");
+}
+
+#[test]
+fn a_program_of_which_no_section_says_what_it_loads_is_refused() {
+    let mut bytes = Builder::usual().build();
+    let elf = Elf::parse(&bytes).unwrap();
+    let (table, size) = (elf.sections_range().start, elf.section_header_size());
+    let loaded = elf.sections().iter().filter(|section| section.is_loaded());
+    // gABI, "Section Header": sh_type. The flags still say that it is loaded.
+    let types: Vec<_> =
+        loaded.map(|section| (table + u64::from(section.id.0) * size) as usize + 4).collect();
+    for at in types {
+        bytes[at..at + 4].copy_from_slice(&elf::SHT_NULL.0.to_le_bytes());
+    }
+    let refused = try_split(&bytes, &Options::default(), Compression::None);
+    assert!(matches!(refused, Err(Error::NoSections)));
+}

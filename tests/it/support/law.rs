@@ -57,8 +57,7 @@ pub fn try_identify(input: &[u8], wish: identity::Wish) -> Option<Halves> {
     let contents = Contents::from(input.to_vec());
     let bytes = match identity.apply(&elf, &contents) {
         Ok(patched) => patched.unwrap_or(contents),
-        // What nobody asked for stands in nobody's way.
-        Err(error) if wish == identity::Wish::default() => panic!("it cannot be split: {error}"),
+        // Headers that contradict each other may be refused.
         Err(_) => return None,
     };
     match split_as(&bytes, &identity, input, &Options::default(), Compression::None) {
@@ -120,11 +119,11 @@ pub fn hold_without(halves: &Halves, dropped: &[&str]) {
     assert_eq!(xpost::inspect::load_digest(&slim), xpost::inspect::load_digest(&input));
     assert_eq!(xpost::inspect::build_id(&slim), id(&input, &identity));
     links_hold(&input, &slim);
-    // Two symbol tables, or names that claim to be one: nothing says which is meant.
+    // Two symbol tables, or names that claim to be one: nothing says which is meant. One that cannot be read stays as it is.
     let tables = |elf: &Elf<'_>| {
         elf.sections().iter().filter(|section| section.kind == elf::SHT_SYMTAB).count()
     };
-    let clear = tables(&input) <= 1;
+    let clear = tables(&input) <= 1 && can_be_read(&input);
     if clear {
         symbols_hold(&input, &slim);
     }
@@ -284,9 +283,13 @@ fn links_hold(input: &Elf<'_>, slim: &Elf<'_>) {
 /// What a symbol is, whatever its index and its section's are.
 type Meaning = (Vec<u8>, u64, u64, u8, u8, Result<Vec<u8>, u16>);
 
+fn can_be_read(elf: &Elf<'_>) -> bool {
+    elf.symbols(elf::SHT_SYMTAB).is_ok()
+}
+
 /// The symbols of a file.
 pub fn symbols(elf: &Elf<'_>) -> Vec<Meaning> {
-    let table = elf.symbols(object::elf::SHT_SYMTAB).expect("the symbols can be read");
+    let table = elf.symbols(elf::SHT_SYMTAB).expect("the symbols can be read");
     let place = |symbol: &Symbol<'_>| match symbol.place {
         Place::Section(id) => Ok(elf.section(id).unwrap().debug_name().to_vec()),
         Place::Reserved(index) => Err(index),
@@ -350,7 +353,7 @@ fn nothing_is_lost(input: &Elf<'_>, slim: &Elf<'_>, debug: &Elf<'_>, dropped: &[
         slim.sections().iter().map(|section| (section.name, section.data)).collect();
     // Names may be merged: then a symbol table is what it was if its symbols are.
     let table = input.sections().iter().find(|section| section.kind == elf::SHT_SYMTAB);
-    let table = table.filter(|_| symbols(debug) == symbols(input));
+    let table = table.filter(|_| can_be_read(input) && symbols(debug) == symbols(input));
     let merged = table.map_or(vec![], |table| vec![table.id.0, table.link]);
     for (old, set_aside) in input.sections().iter().zip(debug.sections()).skip(1) {
         if !old.has_contents() || input.header().section_names == Some(old.id) {
