@@ -56,9 +56,12 @@ pub(super) fn recode(
     form: &Form,
 ) -> Result<BTreeMap<SectionId, Recoded>, Error> {
     let candidate = |section: &&Section<'_>| {
+        // Symbols and names are read as they are, whatever their sections are called.
+        let is_table = matches!(section.kind, elf::SHT_SYMTAB | elf::SHT_STRTAB)
+            || elf.header().section_names == Some(section.id);
         in_debug(plan, section)
             && !section.is_loaded()
-            && elf.header().section_names != Some(section.id)
+            && !is_table
             && section.debug_name().starts_with(b".debug_")
     };
     let mut sections: Vec<_> = elf.sections().iter().filter(candidate).collect();

@@ -638,3 +638,15 @@ fn a_program_of_which_no_section_says_what_it_loads_is_refused() {
     let refused = try_split(&bytes, &Options::default(), Compression::None);
     assert!(matches!(refused, Err(Error::NoSections)));
 }
+
+#[test]
+fn symbols_are_not_compressed_whatever_their_section_is_called() {
+    let mut builder = Builder::usual();
+    builder.symbols.extend((0..200).map(|number| symbol(&format!("f{number}"), ".text")));
+    let mut bytes = builder.build();
+    let name = bytes.windows(9).position(|window| window == b"\0.symtab\0").unwrap();
+    bytes[name..name + 9].copy_from_slice(b"\0.debug_\0");
+    let halves = split(&bytes, &Options::default(), Compression::Zlib);
+    let debug = halves.debug.unwrap();
+    assert!(symbols(&Elf::parse(&debug).unwrap()).len() > 200);
+}
