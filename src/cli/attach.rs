@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         |error: oci::Error| store::failure(format!("cannot attach to {}", args.reference), &error);
     let (layers, blobs) = files::layers(&args.files, &args.artifact_type)?;
     let Named { store: target, root } =
-        Named::find(&args.reference, Access::Write, &args.reach, "attach to")?;
+        Named::find(&args.reference, Access::Write, &args.reach, "attach to", ui)?;
     let subject = match &args.platform {
         None => root.descriptor.plain(),
         Some(wanted) => {

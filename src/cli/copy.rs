@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         store::failure(format!("cannot copy {source} to {destination}"), &error)
     };
     let options = publishing.options(destination)?;
-    let connection = reach.connection(destination)?;
+    let connection = reach.connection(destination, ui)?;
     let from = store::open_with(source, Access::Read, &connection)?;
     let root = oci::resolve(from.as_ref(), &source.target).map_err(explain)?;
     let graph = Graph::read(from.as_ref(), root).map_err(explain)?;

@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
             .because("it is a list of referrers, and goes with what they refer to")
             .hint("delete one of them by its digest (xpost discover shows them)"));
     }
-    let store = store::open(reference, Access::Delete, reach)?;
+    let store = store::open(reference, Access::Delete, reach, ui)?;
     let plan = if *tag_only { Deletion::of_tag } else { Deletion::plan };
     let plan = plan(store.as_ref(), &reference.target).map_err(explain)?;
     // From here it is decided what goes and what stays.

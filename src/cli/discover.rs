@@ -71,7 +71,7 @@ struct File {
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let doing = || format!("cannot discover {}", args.reference);
     let explain = |error: oci::Error| store::failure(doing(), &error);
-    let named = Named::find(&args.reference, Access::Read, &args.reach, "discover")?;
+    let named = Named::find(&args.reference, Access::Read, &args.reach, "discover", ui)?;
     let (reference, descriptor) = (named.by_digest(), named.root.descriptor.plain());
     let graph = Graph::read(named.store.as_ref(), named.root).map_err(explain)?;
     let tree = branch(&graph, &descriptor, 0).and_then(|tree| prune(tree, args));

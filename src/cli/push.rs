@@ -128,7 +128,7 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
             });
         }
     }
-    let connection = args.reach.connection(&args.reference)?;
+    let connection = args.reach.connection(&args.reference, ui)?;
     let target = store::open_with(&args.reference, Access::Write, &connection)?;
     let mut staged = Staged::default();
     staged
@@ -201,7 +201,7 @@ fn push_files(args: &Args, options: &Options, ui: Ui) -> Result<(), Failure> {
         });
         return ui.result("push", value, &published::manifests_text(&graph));
     }
-    let target = store::open(&args.reference, Access::Write, &args.reach)?;
+    let target = store::open(&args.reference, Access::Write, &args.reach, ui)?;
     let observer = store::progress(ui, "pushed");
     let receipt = oci::push(&graph, target.as_ref(), options, &observer)
         .map_err(|error| store::failure(format!("cannot push to {}", args.reference), &error))?;

@@ -47,13 +47,14 @@ const MAX_PASSWORD: u64 = 64 << 10;
 impl Reach {
     /// The connection that the options and the environment describe. What the command line says of who asks is for the
     /// registry of `about`, and no other that the command may go to sees it.
-    pub(super) fn connection(&self, about: &Reference) -> Result<Connection, Failure> {
+    pub(super) fn connection(&self, about: &Reference, ui: Ui) -> Result<Connection, Failure> {
         let mut login = known();
         if let (Location::Registry(repository), Some(given)) = (&about.location, self.given()?) {
             login.0.insert(0, Source::For(repository.host().clone(), given));
         }
         let mirrors = self.mirrors.iter().cloned().chain(environment::mirrors()?).collect();
-        Ok(Connection { plain: self.plain(), login, mirrors, http: self.http()? })
+        let (plain, http) = (self.plain(), self.http()?);
+        Ok(Connection { plain, login, mirrors, warn: ui.warner(), http })
     }
 
     pub(super) fn plain(&self) -> Plain {
@@ -102,8 +103,9 @@ pub(super) fn open(
     reference: &Reference,
     access: Access,
     reach: &Reach,
+    ui: Ui,
 ) -> Result<Box<dyn Store>, Failure> {
-    open_with(reference, access, &reach.connection(reference)?)
+    open_with(reference, access, &reach.connection(reference, ui)?)
 }
 
 /// The same over a connection that the command has already.
@@ -130,8 +132,9 @@ impl Named {
         access: Access,
         reach: &Reach,
         verb: &str,
+        ui: Ui,
     ) -> Result<Self, Failure> {
-        let store = open(reference, access, reach)?;
+        let store = open(reference, access, reach, ui)?;
         let root = oci::resolve(store.as_ref(), &reference.target);
         let root = root.map_err(|error| failure(format!("cannot {verb} {reference}"), &error))?;
         Ok(Self { store, root })

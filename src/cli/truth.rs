@@ -11,7 +11,7 @@ use crate::oci::{self, Access, Audit, Reference, Verdict};
 
 pub(super) fn run(reference: &Reference, reach: &Reach, ui: Ui) -> Result<(), Failure> {
     let explain = |error: oci::Error| store::failure(format!("cannot verify {reference}"), &error);
-    let named = Named::find(reference, Access::Read, reach, "verify")?;
+    let named = Named::find(reference, Access::Read, reach, "verify", ui)?;
     let (by_digest, digest) = (named.by_digest(), named.root.descriptor.digest);
     let audits = oci::audit(named.store.as_ref(), named.root).map_err(explain)?;
     let value = json!({ "reference": by_digest, "digest": digest, "platforms": audits });

@@ -64,9 +64,12 @@ impl Ui {
 
     /// Something that the user will want to put right.
     pub(super) fn warn(&self, text: &str) {
-        if !self.quiet {
-            say(&format!("warning: {}", safe(text)));
-        }
+        self.warner()(text);
+    }
+
+    /// [`Ui::warn`], for those who know nothing of it.
+    pub(super) fn warner(&self) -> fn(&str) {
+        if self.quiet { |_| {} } else { |text| say(&format!("warning: {}", safe(text))) }
     }
 
     /// Says why the command failed, on stderr, and as JSON on stdout where that was asked for.

@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         };
     };
     let key = sign::read_public_key(key_path)?;
-    let store = store::open(reference, Access::Read, &args.reach)?;
+    let store = store::open(reference, Access::Read, &args.reach, ui)?;
     let doing = || format!("cannot verify {reference}");
     let explain = |error| store::failure(doing(), &error);
     let trusted = trust(reference, store.as_ref(), &key, args.require_version.as_deref())?;

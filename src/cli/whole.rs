@@ -24,7 +24,7 @@ pub(super) fn run(
     ui: Ui,
 ) -> Result<(), Failure> {
     let explain = |error: oci::Error| store::failure(format!("cannot verify {reference}"), &error);
-    let connection = reach.connection(reference)?;
+    let connection = reach.connection(reference, ui)?;
     let store = store::open_with(reference, Access::Read, &connection)?;
     let other = match kept {
         Kept::In(from) => Some(store::open_with(from, Access::Read, &connection)?),

@@ -78,6 +78,21 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// For a server that another stands in for: it is waited for some seconds, and tried once more at most.
+    #[must_use]
+    pub fn hurried(self) -> Self {
+        let limit = Duration::from_secs(20);
+        let patience = Patience {
+            attempts: self.patience.attempts.min(2),
+            total: self.patience.total.min(limit),
+            ..self.patience
+        };
+        let connect_timeout = self.connect_timeout.min(limit / 4);
+        Self { connect_timeout, idle_timeout: self.idle_timeout.min(limit), patience, ..self }
+    }
+}
+
 /// A client; connections are kept and used again.
 pub struct Http {
     runtime: Runtime,

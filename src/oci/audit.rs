@@ -110,10 +110,11 @@ fn of_manifest(
     };
     let config = config(store, &manifest)?;
     let platform = stated.cloned().or_else(|| config.platform());
-    let mut tree = Tree::default();
-    for layer in &manifest.layers {
-        tree.add(store, layer)?;
-    }
+    let tree = store::without_mirror(|| {
+        let mut tree = Tree::default();
+        manifest.layers.iter().try_for_each(|layer| tree.add(store, layer))?;
+        Ok(tree)
+    })?;
     let mut audit = Audit {
         platform: platform.as_ref().map(ToString::to_string),
         digest: descriptor.digest,

@@ -32,6 +32,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A mirror broke off or gave other bytes, and was left: whoever begins anew gets them from the registry.
+    #[error("cannot go on without the mirror")]
+    Mirror {
+        /// What went wrong with it.
+        #[source]
+        source: Box<Error>,
+    },
     /// The registry wants to know who asks, or does not like the answer.
     #[error("{place} refuses access: {reason}")]
     Unauthorized {
@@ -277,6 +284,7 @@ impl Error {
                 _ if matches!(source, crate::http::Error::TooLarge { .. }) => Kind::Damaged,
                 _ => Kind::Other,
             },
+            Self::Mirror { source } => source.kind(),
             Self::File(_) | Self::Stream { .. } | Self::NotListed { .. } => Kind::Other,
             Self::Unauthorized { .. } | Self::Credentials { .. } => Kind::Authentication,
             Self::NotFound { .. } | Self::NoPlatform { .. } | Self::Incomplete { .. } => {

@@ -1,18 +1,22 @@
 //! A registry that is read by way of a mirror: `ghcr.io=mirror.example/ghcr`.
 //!
-//! The mirror is asked first; what it does not have, or does not give, the registry itself is asked for. Everything
+//! The mirror is asked first; what it does not have, the registry itself is asked for, and all the rest as soon as the mirror
+//! fails in any way: the registry can do the same, so nobody waits for a mirror, or ends because of one. Everything
 //! that goes by digest is the same from both; a tag is what the mirror says, so whoever minds an old one asks for a digest or
 //! a version. Lists of what refers to a manifest are joined, because most mirrors carry none of it along.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::host::Host;
 use super::manifest::{Descriptor, Node};
 use super::reference::{Location, Reference, Repository, Tag};
 use super::store::{Opener, Store, Verified};
-use super::{Error, Kind};
+use super::{Error, Kind, Warn};
 use crate::digest::Digest;
 
 /// Where another place has what is at one.
@@ -67,43 +71,59 @@ impl FromStr for Mirror {
 pub(super) struct Mirrored<M, O> {
     mirror: M,
     origin: O,
-    /// Whether the mirror could not be reached, after all attempts: it is not asked again.
-    is_down: AtomicBool,
+    warn: Warn,
+    /// Whether the mirror has failed: it is not asked again.
+    is_left: AtomicBool,
+    /// What was said already.
+    said: Mutex<BTreeSet<String>>,
 }
 
 impl<M: Store, O: Store> Mirrored<M, O> {
-    pub(super) fn new(mirror: M, origin: O) -> Self {
-        Self { mirror, origin, is_down: AtomicBool::new(false) }
+    pub(super) fn new(mirror: M, origin: O, warn: Warn) -> Self {
+        let (is_left, said) = (AtomicBool::new(false), Mutex::default());
+        Self { mirror, origin, warn, is_left, said }
     }
 
-    /// What the mirror says; none where it is down.
-    fn asked<'a, T>(
-        &'a self,
-        ask: impl FnOnce(&'a M) -> Result<T, Error>,
-    ) -> Option<Result<T, Error>> {
-        if self.is_down.load(Ordering::Relaxed) {
+    /// What the mirror gives; none where it has not got it, or has failed.
+    fn asked<'a, T>(&'a self, ask: impl FnOnce(&'a M) -> Result<T, Error>) -> Option<T> {
+        if self.is_left.load(Ordering::Relaxed) {
             return None;
         }
-        let said = ask(&self.mirror);
-        if said.as_ref().is_err_and(|error| error.kind() == Kind::Network) {
-            self.is_down.store(true, Ordering::Relaxed);
-        }
-        Some(said)
+        ask(&self.mirror).inspect_err(|error| self.leave(error)).ok()
     }
 
-    /// What the mirror gives, or else the origin. Where the origin cannot be reached, what the mirror said is the reason.
+    /// Asks the mirror nothing more, unless all that it said is that something is not there.
+    fn leave(&self, error: &Error) {
+        if error.kind() == Kind::NotFound || self.is_left.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let mut reason = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            reason = format!("{reason}: {error}");
+            cause = error.source();
+        }
+        self.say(format!("the mirror {} is not used: {reason}", self.mirror.name()));
+    }
+
+    /// Once, however often it is so.
+    fn say(&self, text: String) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if !said.contains(&text) {
+            (self.warn)(&text);
+            said.insert(text);
+        }
+    }
+
+    /// What the mirror gives, or else the origin.
     fn either<'a, T>(
         &'a self,
         ask: impl Fn(&'a dyn Store) -> Result<T, Error>,
         is_there: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
-        let Some(first) = self.asked(|mirror| ask(mirror)) else { return ask(&self.origin) };
-        if first.as_ref().is_ok_and(&is_there) {
-            return first;
-        }
-        match ask(&self.origin) {
-            Err(error) if error.kind() == Kind::Network && first.is_err() => first,
-            second => second,
+        match self.asked(|mirror| ask(mirror)).filter(is_there) {
+            Some(found) => Ok(found),
+            None => ask(&self.origin),
         }
     }
 }
@@ -114,7 +134,13 @@ impl<M: Store, O: Store> Store for Mirrored<M, O> {
     }
 
     fn tagged(&self, tag: &Tag) -> Result<Option<Node>, Error> {
-        self.either(|store| store.tagged(tag), Option::is_some)
+        let tagged = |store: &dyn Store| {
+            let node = store.tagged(tag)?;
+            // No digest says what it has to be: it is a manifest at least.
+            node.as_ref().map(Node::document).transpose()?;
+            Ok(node)
+        };
+        self.either(tagged, Option::is_some)
     }
 
     fn manifest(&self, digest: &Digest) -> Result<Option<Node>, Error> {
@@ -138,7 +164,16 @@ impl<M: Store, O: Store> Store for Mirrored<M, O> {
     }
 
     fn blob(&self, blob: &Descriptor) -> Result<Verified<'_>, Error> {
-        self.either(|store| store.blob(blob), |_| true)
+        let Some(bytes) = self.asked(|mirror| mirror.blob(blob)) else {
+            return self.origin.blob(blob);
+        };
+        let digest = blob.digest;
+        Ok(bytes.failing(move |error| {
+            let step = || format!("get {digest} from {}", self.mirror.name());
+            let error = Error::of_stream(error, step);
+            self.leave(&error);
+            io::Error::other(Error::Mirror { source: Box::new(error) })
+        }))
     }
 
     fn put_blob(&self, blob: &Descriptor, open: &Opener<'_>) -> Result<(), Error> {
@@ -150,9 +185,9 @@ impl<M: Store, O: Store> Store for Mirrored<M, O> {
     }
 
     fn listed(&self, subject: &Digest, wanted: Option<&str>) -> Result<Vec<Descriptor>, Error> {
-        let first = self.asked(|mirror| mirror.listed(subject, wanted));
-        match (first.unwrap_or(Ok(Vec::new())), self.origin.listed(subject, wanted)) {
-            (Ok(mut found), Ok(others)) => {
+        let mut found = self.asked(|mirror| mirror.listed(subject, wanted)).unwrap_or_default();
+        match self.origin.listed(subject, wanted) {
+            Ok(others) => {
                 for other in others {
                     if !found.iter().any(|entry| entry.digest == other.digest) {
                         found.push(other);
@@ -160,10 +195,13 @@ impl<M: Store, O: Store> Store for Mirrored<M, O> {
                 }
                 Ok(found)
             }
-            (Ok(found), Err(_)) if !found.is_empty() => Ok(found),
             // A mirror without any is no proof that there are none.
-            (Ok(_), Err(error)) => Err(error),
-            (Err(_), others) => others,
+            Err(error) if found.is_empty() => Err(error),
+            Err(error) => {
+                let place = self.origin.name();
+                self.say(format!("only the mirror says what belongs to it: {place}: {error}"));
+                Ok(found)
+            }
         }
     }
 
@@ -234,7 +272,7 @@ mod tests {
         }
         referrer(&origin, "origin");
         origin.put_tag(&tag, &subject).expect("put");
-        let mirrored = Mirrored::new(mirror, origin);
+        let mirrored = Mirrored::new(mirror, origin, |_| {});
         assert_eq!(mirrored.tagged(&tag).expect("asked"), Some(subject.clone()));
         let listed = mirrored.listed(&subject.descriptor.digest, None).expect("asked");
         assert_eq!(listed.len(), 2);

@@ -72,6 +72,10 @@ pub use registry::{Plain, Registry, check_login};
 pub use store::{Access, State, Store, resolve};
 pub use verify::{Signatures, Trusted, Untrusted, signs};
 
+/// Told what a person should know of a store and no result says, while it is used.
+#[cfg(feature = "net")]
+pub type Warn = fn(&str);
+
 /// How registries are reached; layouts need none of it.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -84,6 +88,9 @@ pub struct Connection {
     /// Who has what registries have; the first that has a repository is read before it.
     #[cfg(feature = "net")]
     pub mirrors: Vec<Mirror>,
+    /// Told which mirror failed.
+    #[cfg(feature = "net")]
+    pub warn: Warn,
     /// Time limits and patience.
     #[cfg(feature = "net")]
     pub http: crate::http::Options,
@@ -110,15 +117,19 @@ pub fn open(
         (Location::Archive(file), Access::Write) => Ok(Box::new(Layout::create_archive(file)?)),
         #[cfg(feature = "net")]
         (Location::Registry(repository), access) => {
-            let open = |repository: &Repository| {
-                let Connection { plain, login, http, .. } = connection.clone();
+            let open = |repository: &Repository, http: crate::http::Options| {
+                let Connection { plain, login, .. } = connection.clone();
                 Registry::open(repository, access, plain, login, http)
             };
-            let origin = open(repository)?;
+            let http = &connection.http;
+            let origin = open(repository, http.clone())?;
             let place = |mirror: &Mirror| mirror.place_of(repository);
             let mirror = connection.mirrors.iter().find_map(place);
             Ok(match mirror.filter(|_| access == Access::Read) {
-                Some(mirror) => Box::new(mirror::Mirrored::new(open(&mirror)?, origin)),
+                Some(mirror) => {
+                    let mirror = open(&mirror, http.clone().hurried())?;
+                    Box::new(mirror::Mirrored::new(mirror, origin, connection.warn))
+                }
                 None => Box::new(origin),
             })
         }

@@ -167,7 +167,9 @@ impl Plan {
         let mut seen = BTreeSet::new();
         let firsts: Vec<&Item> =
             self.items.iter().filter(|item| seen.insert(contents(&item.file))).collect();
-        let fetched = at_once::each(&firsts, |item| fetch_one(store, item, observer))?;
+        let fetched = at_once::each(&firsts, |item| {
+            store::without_mirror(|| fetch_one(store, item, observer))
+        })?;
         let mut fetched = fetched.into_iter();
         let mut ready: Vec<(AtomicFile, Fetched)> = Vec::new();
         // Where in it a file of these bytes is, and one for this place: a manifest may name some ten thousand.

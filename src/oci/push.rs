@@ -326,10 +326,10 @@ fn ensure_blob(
             observer(Event::Begin { digest, name, size: descriptor.size });
             Ok(blob.open()?.telling(&passed))
         };
-        state = match blob.store() {
-            Some(from) => store.take_blob(descriptor, from, open)?,
-            None => store.put_blob(descriptor, open).map(|()| State::Uploaded)?,
-        };
+        state = store::without_mirror(|| match blob.store() {
+            Some(from) => store.take_blob(descriptor, from, open),
+            None => store.put_blob(descriptor, open).map(|()| State::Uploaded),
+        })?;
     }
     observer(Event::End { digest, name, state });
     Ok(state)

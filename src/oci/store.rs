@@ -169,9 +169,24 @@ pub fn load(store: &dyn Store, descriptor: &Descriptor) -> Result<Node, Error> {
 /// More than `limit` bytes, and those of reading it.
 pub fn small_blob(store: &dyn Store, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
     check_size(&blob.digest.to_string(), blob.size, limit)?;
-    let mut bytes = Vec::new();
-    fetch(store, blob, &mut bytes, &|_| {})?;
-    Ok(bytes)
+    without_mirror(|| {
+        let mut bytes = Vec::new();
+        fetch(store, blob, &mut bytes, &|_| {})?;
+        Ok(bytes)
+    })
+}
+
+/// Does something with bytes of a store; anew where they came from a mirror that failed in the middle. Whoever reads
+/// [`Store::blob`] does that in here, because only there what was made of the first bytes can be thrown away.
+///
+/// # Errors
+/// Those of `work`.
+pub(super) fn without_mirror<T>(work: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    match work() {
+        // It is asked nothing more, so this comes once.
+        Err(Error::Mirror { .. }) => work(),
+        done => done,
+    }
 }
 
 /// Copies a blob to `out`, and tells after each piece how many bytes have passed.
@@ -301,19 +316,32 @@ pub struct Verified<'a> {
     expected: Descriptor,
     count: u64,
     passed: &'a dyn Fn(u64),
+    failed: Box<dyn Fn(io::Error) -> io::Error + 'a>,
 }
 
 impl<'a> Verified<'a> {
     /// Checks what is read from `inner` against a descriptor.
     pub fn new(inner: impl Read + 'a, expected: &Descriptor) -> Self {
         let hashing = Some(Hashing::new(Box::new(inner) as Box<dyn Read>));
-        Self { hashing, expected: expected.plain(), count: 0, passed: &|_| {} }
+        Self {
+            hashing,
+            expected: expected.plain(),
+            count: 0,
+            passed: &|_| {},
+            failed: Box::new(|error| error),
+        }
     }
 
     /// Tells after each piece how many bytes have passed.
     #[must_use]
     pub fn telling(self, passed: &'a dyn Fn(u64)) -> Self {
         Self { passed, ..self }
+    }
+
+    /// Has the error, where it does not end well, made another.
+    #[must_use]
+    pub(super) fn failing(self, failed: impl Fn(io::Error) -> io::Error + 'a) -> Self {
+        Self { failed: Box::new(failed), ..self }
     }
 
     /// Reads to the end and keeps nothing.
@@ -339,6 +367,12 @@ impl<'a> Verified<'a> {
 
 impl Read for Verified<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.next(buffer).map_err(|error| (self.failed)(error))
+    }
+}
+
+impl Verified<'_> {
+    fn next(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(hashing) = &mut self.hashing else { return Ok(0) };
         if buffer.is_empty() {
             return Ok(0);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::faulty::{Faulty, answer};
+use crate::support::faulty::{self, Faulty, answer};
 use crate::support::release::{self, push};
 use crate::support::server::{Auth, Kind, PASSWORD, Server, login};
 use crate::support::tools;
@@ -112,10 +112,62 @@ fn a_mirror_that_is_down_holds_nobody_up_twice() {
     push(&at, &reference);
     let down = Faulty::before(&server.host(), |_, _, _| answer("503 Service Unavailable", "", b""));
     let option = format!("{}={}", server.host(), down.url().trim_start_matches("http://"));
-    at.run(["copy", &reference, "oci:lay:v1", "--mirror", &option]).succeeds();
+    let copied = at.run(["copy", &reference, "oci:lay:v1", "--mirror", &option]).succeeds();
     at.run(["verify", "oci:lay:v1", "--complete"]).succeeds();
-    // All attempts of the first question.
-    assert!((1..=5).contains(&down.asked()), "asked {} times", down.asked());
+    assert!((1..=2).contains(&down.asked()), "asked {} times", down.asked());
+    let warning = format!("warning: the mirror {} is not used: ", down.reference("org/app"));
+    assert_eq!(copied.stderr.matches(&warning).count(), 1, "{copied:?}");
+    at.run(["pull", &reference, "-o", "site", "--mirror", &option, "--quiet"]).succeeds();
+}
+
+#[test]
+fn what_a_mirror_gives_wrong_comes_from_the_registry() {
+    let (server, at) = (Server::start(Kind::Distribution), release::small());
+    let reference = server.reference("org/app:v1");
+    push(&at, &reference);
+    let plain = |_: &[u8]| answer("200 OK", "", b"{}");
+    let page = |_: &[u8]| answer("200 OK", "Content-Type: text/html\r\n", b"<html>");
+    let changed = |answer: &[u8]| {
+        let mut body = faulty::split(answer).1.to_vec();
+        body.iter_mut().last().into_iter().for_each(|byte| *byte ^= 1);
+        faulty::with_body(answer, &body)
+    };
+    let short = |answer: &[u8]| faulty::with_body(answer, &faulty::split(answer).1[1..]);
+    let long = |answer: &[u8]| faulty::with_body(answer, &[faulty::split(answer).1, b"x"].concat());
+    // The connection breaks, and again.
+    let cut = |answer: &[u8]| answer[..answer.len() - 1].to_vec();
+    let denied = |_: &[u8]| answer("403 Forbidden", "", b"");
+    let circle = |_: &[u8]| answer("307 Temporary Redirect", "Location: /v2/\r\n", b"");
+    type Fault = fn(&[u8]) -> Vec<u8>;
+    let faults: [Fault; 8] = [plain, page, changed, short, long, cut, denied, circle];
+    at.run(["copy", &reference, "oci:right:v1"]).succeeds();
+    let under = |name: &str| -> Vec<_> {
+        let files = at.list().into_iter().filter(|file| !file.ends_with('/'));
+        files
+            .filter_map(|file| Some((file.strip_prefix(name)?.to_owned(), at.read(&file))))
+            .collect()
+    };
+    let right = under("right/");
+    for (count, fault) in faults.into_iter().enumerate() {
+        for what in ["/blobs/", "/manifests/"] {
+            let mirror = Faulty::before(&server.host(), move |_, asked, answer| {
+                let twisted = asked.starts_with("GET") && asked.contains(what);
+                if twisted { fault(&answer) } else { answer }
+            });
+            let option =
+                format!("{}={}", server.host(), mirror.url().trim_start_matches("http://"));
+            let lay = format!("lay{count}{}", what.len());
+            let to = format!("oci:{lay}:v1");
+            let copied = at.run(["copy", &reference, &to, "--mirror", &option]).succeeds();
+            assert!(copied.stderr.contains("the mirror 127.0.0.1:"), "{count} {what} {copied:?}");
+            assert!(under(&format!("{lay}/")) == right, "{count} {what}");
+            let site = format!("site{lay}");
+            let pull = ["pull", &reference, "--debug", "-o", &site, "--mirror", &option];
+            at.run(pull.into_iter().chain(["--key", "release.pub"])).succeeds();
+            at.run(["verify", &reference, "--platforms", "--mirror", &option]).succeeds();
+        }
+    }
+    assert!(!at.list().iter().any(|name| name.ends_with(".tmp")), "{:?}", at.list());
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn here() -> PlatformEntry {
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let doing = || format!("cannot pull {}", args.reference);
     let explain = |error: oci::Error| store::failure(doing(), &error);
-    let connection = args.reach.connection(&args.reference)?;
+    let connection = args.reach.connection(&args.reference, ui)?;
     let store = store::open_with(&args.reference, Access::Read, &connection)?;
     let store = store.as_ref();
     let key = args.key.as_deref().map(sign::read_public_key).transpose()?;
