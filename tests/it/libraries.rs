@@ -148,6 +148,26 @@ fn members_lose_dates_and_owners_unless_they_are_to_be_preserved() {
 }
 
 #[test]
+fn every_section_of_every_object_file_is_explained() {
+    let at = xpost();
+    library(&at, "");
+    let ran = at.run(["slim", "--explain", "-o", "slim.a", "libparts.a"]).succeeds();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<_> = ran.stdout.lines().map(words).collect();
+    assert!(lines.iter().any(|words| words.starts_with(&["one.o".to_owned()])), "{lines:?}");
+    let debug =
+        |words: &&Vec<String>| words.starts_with(&[".debug_info", "drop"].map(str::to_owned));
+    assert_eq!(lines.iter().filter(debug).count(), 3, "{lines:?}");
+    let said =
+        at.run(["slim", "--explain", "--json", "-o", "slim.a", "libparts.a"]).succeeds().json();
+    let explained = said["files"][0]["explained"].as_array().unwrap();
+    assert_eq!(explained.len(), 3, "{said}");
+    let before: u64 = explained.iter().map(|object| object["before"].as_u64().unwrap()).sum();
+    assert!(before < at.read("libparts.a").len() as u64);
+    assert_eq!(explained[0]["sections"][0]["fate"], "keep");
+}
+
+#[test]
 fn what_cannot_be_done_to_a_static_library_is_refused() {
     let at = xpost();
     let input = library(&at, "");

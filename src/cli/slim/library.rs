@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -12,7 +13,7 @@ use super::deliver::{Delivery, shown};
 use super::input::explain;
 use super::job::Job;
 use super::place::{Source, To};
-use super::report::shrink;
+use super::report::{Row, rows, shrink};
 use crate::archive::{self, Archive, Headers};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::ui::{self, Ui};
@@ -31,9 +32,20 @@ pub(super) struct Library<'data> {
     after: Vec<u8>,
     members: usize,
     objects: usize,
+    /// What happened to each of these; empty where nobody asked.
+    explained: Vec<Explained>,
     /// The names of what left.
     dropped: BTreeSet<String>,
     warnings: Vec<String>,
+}
+
+/// What `--explain` says of an object file in the library.
+#[derive(Serialize)]
+struct Explained {
+    name: String,
+    before: u64,
+    after: u64,
+    sections: Vec<Row>,
 }
 
 impl<'data> Library<'data> {
@@ -57,7 +69,7 @@ impl<'data> Library<'data> {
         }
         let archive = Archive::parse(bytes).map_err(|error| refuse(&error, doing()))?;
         let mut contents = Vec::new();
-        let (mut objects, mut dropped) = (0, BTreeSet::new());
+        let (mut objects, mut dropped, mut explained) = (0, BTreeSet::new(), Vec::new());
         for member in archive.members() {
             let doing = || format!("cannot slim {source}({})", member.name);
             let is_elf = member.data.starts_with(&object::elf::ELFMAG);
@@ -75,10 +87,19 @@ impl<'data> Library<'data> {
                 slim::layout(&elf, &plan, None).map_err(|error| explain(error, doing()))?;
             let gone = plan.decisions.iter().filter(|decision| decision.fate == Fate::Drop);
             dropped.extend(gone.map(|gone| String::from_utf8_lossy(gone.name).into_owned()));
-            contents.push(match plan.leaves() {
+            let after = match plan.leaves() {
                 true => Cow::Owned(layout.to_vec()),
                 false => Cow::Borrowed(member.data),
-            });
+            };
+            if job.explain {
+                explained.push(Explained {
+                    name: member.name.clone().into_owned(),
+                    before: elf.len(),
+                    after: after.len() as u64,
+                    sections: rows(&elf, &plan),
+                });
+            }
+            contents.push(after);
         }
         let headers = match job.place.dates {
             Dates::Made => Headers::Deterministic,
@@ -88,8 +109,18 @@ impl<'data> Library<'data> {
         let slim_path = job.place.slim_path(&source)?;
         let members = contents.len();
         let warnings = Vec::new();
-        let mut library =
-            Self { source, slim_path, before: bytes, after, members, objects, dropped, warnings };
+        let before = bytes;
+        let mut library = Self {
+            source,
+            slim_path,
+            before,
+            after,
+            members,
+            objects,
+            explained,
+            dropped,
+            warnings,
+        };
         let delivery = library.delivery(job);
         delivery.refuse_replacing()?;
         let other_names = delivery.other_names()?;
@@ -133,18 +164,30 @@ impl Outcome for Library<'_> {
             let names = self.dropped.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let _ = writeln!(text, "  dropped   {}", ui::safe(&names));
         }
+        for Explained { name, before, after, sections } in &self.explained {
+            let _ = writeln!(text, "  {}  {}", ui::safe(name), shrink(*before, *after));
+            for row in sections {
+                let _ = writeln!(text, "    {}", row.text());
+            }
+        }
         text
     }
 
-    fn receipt(&self, _: &Job) -> Value {
+    fn receipt(&self, job: &Job) -> Value {
         let file = |path: String, bytes: &[u8]| json!({ "path": path, "size": bytes.len(), "digest": Digest::of(bytes) });
-        json!({
+        let mut receipt = json!({
             "input": file(self.source.to_string(), self.before),
             "slim": file(shown(self.slim_path.as_ref()), &self.after),
             "members": { "objects": self.objects, "total": self.members },
             "dropped": self.dropped,
             "warnings": self.warnings,
-        })
+        });
+        if job.explain
+            && let Some(map) = receipt.as_object_mut()
+        {
+            map.insert("explained".to_owned(), json!(self.explained));
+        }
+        receipt
     }
 }
 

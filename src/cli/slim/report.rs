@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::deliver::shown;
@@ -11,9 +12,9 @@ use super::job::Job;
 use crate::cli::ui;
 use crate::debug::LoadIdentity;
 use crate::digest::Digest;
-use crate::elf::{Section, Symbol};
+use crate::elf::{Elf, Section, Symbol};
 use crate::inspect::{self, Platform};
-use crate::slim::{Decision, Fate, Holds, Layout};
+use crate::slim::{Decision, Fate, Holds, Layout, Plan};
 
 /// The name that a file has for a section of the input.
 type Naming<'data> = fn(&Section<'data>) -> String;
@@ -92,12 +93,8 @@ impl<'data> Input<'data> {
             let _ = writeln!(text, "  patched   {patch}");
         }
         let _ = writeln!(text, "  {:<28} {:<6} {:>12}  rule", "section", "fate", "bytes");
-        for decision in &self.split.plan.decisions {
-            let name = String::from_utf8_lossy(decision.name);
-            let size = self.elf.section(decision.section).map_or(0, Section::file_size);
-            let fate = decision.fate.word();
-            let _ =
-                writeln!(text, "  {:<28} {fate:<6} {size:>12}  {}", ui::safe(&name), decision.rule);
+        for row in rows(&self.elf, &self.split.plan) {
+            let _ = writeln!(text, "  {}", row.text());
         }
         let choice = &self.split.plan.symbols;
         let [stays, leaves] = self.symbol_fates().map(Fate::word);
@@ -224,12 +221,8 @@ impl<'data> Input<'data> {
         if job.explain
             && let Some(map) = receipt.as_object_mut()
         {
-            let sections = self.split.plan.decisions.iter().map(|decision| {
-                let name = String::from_utf8_lossy(decision.name);
-                let size = self.elf.section(decision.section).map_or(0, Section::file_size);
-                json!({ "name": name, "fate": decision.fate.word(), "size": size, "rule": decision.rule })
-            });
-            map.insert("sections".to_owned(), sections.collect());
+            let sections = rows(&self.elf, &self.split.plan);
+            map.insert("sections".to_owned(), json!(sections));
             let [stays, leaves] = self.symbol_fates().map(Fate::word);
             let row = |symbol: &Symbol<'_>, fate: &str, rule: &str| json!({ "name": symbol.display_name(), "fate": fate, "size": symbol.size, "rule": rule });
             let kept = choice.kept.iter().map(|kept| row(&kept.symbol, stays, choice.rule(kept)));
@@ -237,6 +230,34 @@ impl<'data> Input<'data> {
             map.insert("symbolFates".to_owned(), kept.chain(leaving).collect());
         }
         receipt
+    }
+}
+
+/// What `--explain` says of a section.
+#[derive(Serialize)]
+pub(super) struct Row {
+    name: String,
+    fate: &'static str,
+    size: u64,
+    rule: &'static str,
+}
+
+/// A row for each section of a file.
+pub(super) fn rows(elf: &Elf<'_>, plan: &Plan<'_>) -> Vec<Row> {
+    let row = |decision: &Decision<'_>| Row {
+        name: String::from_utf8_lossy(decision.name).into_owned(),
+        fate: decision.fate.word(),
+        size: elf.section(decision.section).map_or(0, Section::file_size),
+        rule: decision.rule,
+    };
+    plan.decisions.iter().map(row).collect()
+}
+
+impl Row {
+    /// One line of a table.
+    pub(super) fn text(&self) -> String {
+        let Self { name, fate, size, rule } = self;
+        format!("{:<28} {fate:<6} {size:>12}  {rule}", ui::safe(name))
     }
 }
 

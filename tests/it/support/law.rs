@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use object::elf;
 use xpost::debug::{self, Compression, Split};
-use xpost::elf::{Elf, Place, Section, Symbol};
+use xpost::elf::{Elf, Place, Section, SectionId, Symbol};
 use xpost::fs::Contents;
 use xpost::identity::{self, Identity, Method, NewNote};
 use xpost::slim::{self, DebugLink, Options, Rest, Symbols, Wish};
@@ -123,7 +123,12 @@ pub fn hold_without(halves: &Halves, dropped: &[&str]) {
     let tables = |elf: &Elf<'_>| {
         elf.sections().iter().filter(|section| section.kind == elf::SHT_SYMTAB).count()
     };
-    let clear = tables(&input) <= 1 && can_be_read(&input);
+    // One that is loaded, or whose names are, stays as well.
+    let is_loaded = |id| input.section(id).is_some_and(|section| section.is_loaded());
+    let table = input.sections().iter().find(|section| section.kind == elf::SHT_SYMTAB);
+    let is_fixed =
+        table.is_some_and(|table| is_loaded(table.id) || is_loaded(SectionId(table.link)));
+    let clear = tables(&input) <= 1 && can_be_read(&input) && !is_fixed;
     if clear {
         symbols_hold(&input, &slim);
     }
