@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use crate::fs;
 use crate::oci::manifest::{Descriptor, annotation};
 use crate::oci::{Blob, Source};
-use crate::release::title;
+use crate::release::title::{self, Paths};
 
 /// A file, and what it is.
 #[derive(Debug, Clone)]
@@ -60,6 +60,7 @@ pub(super) fn layers(
     otherwise: &str,
 ) -> Result<(Vec<Descriptor>, Vec<Blob>), Failure> {
     let (mut layers, mut blobs) = (Vec::<Descriptor>::new(), vec![Blob::empty()]);
+    let mut paths = Paths::default();
     for PlainFile { path, media_type } in files {
         let doing = || format!("cannot publish {}", path.display());
         let name =
@@ -67,11 +68,9 @@ pub(super) fn layers(
         if let Some(reason) = title::problem(&name) {
             return Err(Failure::plain(Exit::Refused, doing()).because(reason));
         }
-        let is_twin = |layer: &Descriptor| layer.annotations.get(annotation::TITLE) == Some(&name);
-        if layers.iter().any(is_twin) {
-            return Err(Failure::plain(Exit::Usage, doing())
-                .because(format!("there are two files of the name {name}")));
-        }
+        paths.file(&name).map_err(|reason| {
+            Failure::plain(Exit::Usage, doing()).because(format!("its name is {name}: {reason}"))
+        })?;
         if media_type.is_none() && is_elf(path)? {
             return Err(Failure::plain(Exit::Refused, doing())
                 .because("it is a program, and nothing says for which platform it would be published")

@@ -162,6 +162,32 @@ pub fn is_link(path: &Path) -> bool {
     path.is_symlink()
 }
 
+/// Refuses a path that leads through a symbolic link, of which nobody knows where it leads: its last `depth` directories
+/// come from outside.
+pub fn refuse_links(path: &Path, depth: usize) -> Result<()> {
+    match path.ancestors().skip(1).take(depth).find(|above| is_link(above)) {
+        Some(link) => {
+            let reason = format!("{} is a symbolic link", link.display());
+            Err(at("write", path)(io::Error::other(reason)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Makes a symbolic link, in place of what is there if that is no directory.
+pub fn link(path: &Path, target: &str) -> Result<()> {
+    if let Some(directory) = path.parent() {
+        create_dir_all(directory)?;
+    }
+    remove(path)?;
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(target, path).map_err(at("write", path));
+    #[cfg(not(unix))]
+    return Err(at("write", path)(io::Error::other(format!(
+        "there are no links here (to {target})"
+    ))));
+}
+
 /// Where a path leads, whether or not something is there yet: absolute, without links and `..`.
 pub fn resolve(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -194,6 +220,13 @@ impl NewDirs {
         let missing = above.take_while(|above| !exists(above)).map(Path::to_owned);
         // Each before those above it.
         self.0.splice(0..0, missing);
+    }
+}
+
+impl NewDirs {
+    /// All outputs are there: those that are empty stay.
+    pub fn keep(mut self) {
+        self.0.clear();
     }
 }
 

@@ -225,7 +225,7 @@ pub enum Error {
         /// The name.
         title: String,
         /// Why not.
-        reason: &'static str,
+        reason: String,
     },
     /// The caller's check said no to a downloaded file.
     #[error("{title} is not what the registry says it is: {reason}")]

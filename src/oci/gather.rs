@@ -22,9 +22,11 @@ pub fn directory(platform: &PublishedPlatform) -> Result<String, Error> {
         name.push_str("-musl");
     }
     match title::problem(&name) {
-        Some(reason) => {
-            Err(Error::BadTitle { manifest: platform.descriptor.digest, title: name, reason })
-        }
+        Some(reason) => Err(Error::BadTitle {
+            manifest: platform.descriptor.digest,
+            title: name,
+            reason: reason.to_owned(),
+        }),
         None => Ok(name),
     }
 }
@@ -60,7 +62,7 @@ pub fn of_platform(
             ..bundle.clone()
         }));
     }
-    published::refuse_twins(&manifest.digest, &files)?;
+    published::refuse_clashes(&manifest.digest, &files)?;
     let beside = |file: RemoteFile| Item { place: Place::Path(into.join(&file.title)), file };
     Ok(Plan { items: files.into_iter().map(beside).collect() })
 }

@@ -43,6 +43,7 @@ mod registry;
 pub mod store;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod verify;
 mod walk;
 

@@ -52,6 +52,10 @@ pub mod media {
 pub mod annotation {
     /// The file name of a layer; oras, too, writes a layer under this name (OCI image-spec, "Annotations").
     pub const TITLE: &str = "org.opencontainers.image.title";
+    /// `true` on a layer that is a directory, packed as tar+gzip (oras-go, content/file).
+    pub const UNPACK: &str = "io.deis.oras.content.unpack";
+    /// The digest of that before it was compressed (oras-go, content/file).
+    pub const UNPACKED: &str = "io.deis.oras.content.digest";
     /// The tag of an entry in a layout's `index.json` (OCI image-spec, "Image Layout").
     pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
     /// The version of a release (OCI image-spec, "Annotations").

@@ -10,7 +10,7 @@ use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry, annot
 use super::store::{self, Referrer, Store};
 use crate::build_id::BuildId;
 use crate::digest::Digest;
-use crate::release::title;
+use crate::release::title::{self, Paths};
 
 /// More manifests in one index than this are not looked at: there are about 60 platforms in all.
 const MAX_PLATFORMS: usize = 500;
@@ -134,6 +134,8 @@ pub enum Content {
     Debug,
     /// What split DWARF leaves out of it.
     Dwp,
+    /// A directory that oras packed; of its tar file the digest, where it is stated.
+    Directory(Option<Digest>),
     /// Anything else.
     Other,
 }
@@ -141,7 +143,7 @@ pub enum Content {
 /// A file as its manifest describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
-    /// Its name: a plain file name, checked.
+    /// Its name: a plain file name, checked; of what is no release's also a path of these.
     pub title: String,
     /// Type, digest and size.
     pub descriptor: Descriptor,
@@ -239,35 +241,52 @@ pub(super) fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<Rem
     let mut files = Vec::new();
     for layer in &document.layers {
         let Some(title) = layer.annotations.get(annotation::TITLE) else { continue };
-        if let Some(reason) = title::problem(title) {
-            return Err(Error::BadTitle { manifest: *manifest, title: title.clone(), reason });
-        }
         let stated = |key: &str| layer.annotations.get(key);
+        let content = match layer.media_type.as_str() {
+            media::BINARY_ELF => Content::Binary,
+            media::DEBUG_ELF => Content::Debug,
+            media::DEBUG_DWP => Content::Dwp,
+            _ if stated(annotation::UNPACK).is_some_and(|unpack| unpack == "true") => {
+                let digest = stated(annotation::UNPACKED).map(|digest| digest.parse());
+                Content::Directory(digest.transpose().map_err(|_| Error::Malformed {
+                    what: layer.digest.to_string(),
+                    reason: format!("its {} is no SHA-256", annotation::UNPACKED),
+                })?)
+            }
+            _ => Content::Other,
+        };
+        // What others publish may lie in directories, as oras has it. Of a release everything lies side by side.
+        let problem = match content {
+            Content::Other | Content::Directory(_) => title::path_problem(title),
+            Content::Binary | Content::Debug | Content::Dwp => title::problem(title),
+        };
+        if let Some(reason) = problem {
+            let (title, reason) = (title.clone(), reason.to_owned());
+            return Err(Error::BadTitle { manifest: *manifest, title, reason });
+        }
         files.push(RemoteFile {
             title: title.clone(),
             descriptor: layer.plain(),
-            content: match layer.media_type.as_str() {
-                media::BINARY_ELF => Content::Binary,
-                media::DEBUG_ELF => Content::Debug,
-                media::DEBUG_DWP => Content::Dwp,
-                _ => Content::Other,
-            },
+            content,
             build_id: stated(annotation::BUILD_ID).and_then(|id| id.parse().ok()),
             load_digest: stated(annotation::LOAD_DIGEST).and_then(|digest| digest.parse().ok()),
         });
     }
-    refuse_twins(manifest, &files)?;
+    refuse_clashes(manifest, &files)?;
     Ok(files)
 }
 
-pub(super) fn refuse_twins(manifest: &Digest, files: &[RemoteFile]) -> Result<(), Error> {
-    let mut named = BTreeMap::new();
+/// Refuses files that could not lie beside each other on every system. The same bytes under the same name are one.
+pub(super) fn refuse_clashes(manifest: &Digest, files: &[RemoteFile]) -> Result<(), Error> {
+    let (mut named, mut paths) = (BTreeMap::new(), Paths::default());
     for file in files {
-        let twin = named.insert(&file.title, &file.descriptor);
-        if twin.is_some_and(|twin| *twin != file.descriptor) {
-            let (title, reason) = (file.title.clone(), "two files have it");
-            return Err(Error::BadTitle { manifest: *manifest, title, reason });
+        if named.insert(&file.title, &file.descriptor) == Some(&file.descriptor) {
+            continue;
         }
+        paths.file(&file.title).map_err(|reason| {
+            let title = file.title.clone();
+            Error::BadTitle { manifest: *manifest, title, reason }
+        })?;
     }
     Ok(())
 }

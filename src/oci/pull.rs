@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::at_once;
 use super::manifest::{Descriptor, media};
-use super::published::{Content, RemoteFile, files, referred_files, refuse_twins};
+use super::published::{Content, RemoteFile, files, referred_files, refuse_clashes};
 use super::push::{Event, Observer};
 use super::store::{self, State, Store};
+use super::unpack;
 use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Mode, NewDirs};
@@ -46,17 +47,6 @@ pub enum Place {
     BuildId(PathBuf),
     /// Beside that, under its own name.
     Named(PathBuf),
-}
-
-impl Place {
-    /// Where the bytes lie until they are checked.
-    fn beside(&self, title: &str) -> PathBuf {
-        match self {
-            Self::Path(path) => path.clone(),
-            // Where the tree will be is known only afterwards; beside it is the same file system.
-            Self::BuildId(tree) | Self::Named(tree) => tree.with_file_name(title),
-        }
-    }
 }
 
 /// What a plan covers.
@@ -113,7 +103,7 @@ impl Plan {
             let is_dwp =
                 |file: &RemoteFile| file.content == Content::Dwp && dwps.contains(&file.title);
             debug.retain(|file| (file.content == Content::Debug || is_dwp(file)) && accept(file));
-            refuse_twins(&manifest.digest, &[binaries.as_slice(), &debug].concat())?;
+            refuse_clashes(&manifest.digest, &[binaries.as_slice(), &debug].concat())?;
             items.extend(binaries.into_iter().filter(|file| file.build_id.is_some()).map(in_tree));
             // gdb looks for a .dwp under the name of the program that it was given, and for a core alone that is the id.
             let named = debug.iter().filter(|file| file.content == Content::Dwp);
@@ -128,7 +118,7 @@ impl Plan {
             };
             if let Some(Item { file, .. }) = items.iter().find(in_the_way) {
                 let (title, reason) =
-                    (file.title.clone(), "debug files go into a directory of that name");
+                    (file.title.clone(), "debug files go into a directory of that name".to_owned());
                 return Err(Error::BadTitle { manifest: manifest.digest, title, reason });
             }
         }
@@ -161,7 +151,8 @@ impl Plan {
     ) -> Result<Brought, Error> {
         let mut made = NewDirs::default();
         for item in &self.items {
-            made.above(&item.place.beside(&item.file.title));
+            fs::refuse_links(&item.beside(), item.file.title.matches('/').count())?;
+            made.above(&item.beside());
         }
         // From here a failure drops the files first, and then the directories that are empty.
         let mut seen = BTreeSet::new();
@@ -189,7 +180,9 @@ impl Plan {
                 (Place::BuildId(tree), Some(id)) => tree.join(match file.content {
                     Content::Debug => id.debug_path(),
                     Content::Dwp => id.executable_path().with_extension("dwp"),
-                    Content::Binary | Content::Other => id.executable_path(),
+                    Content::Binary | Content::Other | Content::Directory(_) => {
+                        id.executable_path()
+                    }
                 }),
                 (Place::Named(tree), Some(id)) => {
                     tree.join(id.executable_path()).with_file_name(&file.title)
@@ -211,16 +204,30 @@ impl Plan {
             by_path.entry(path.clone()).or_insert(ready.len());
             ready.push((temporary, Fetched { path, file: file.clone(), build_id }));
         }
-        Ok(Brought { ready, _made: made })
+        let mut brought = Brought::default();
+        for (temporary, done) in ready {
+            match done.file.content {
+                Content::Directory(stated) => {
+                    let packed = temporary.temporary();
+                    unpack::unpack(packed, &done, stated, &mut made, &mut brought)?;
+                }
+                _ => brought.ready.push((temporary, done)),
+            }
+        }
+        Ok(Brought { made, ..brought })
     }
 }
 
 /// Files that were fetched and checked, and have no names yet. Dropped, they are gone: the files first, and then the
 /// directories that are empty.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Brought {
-    ready: Vec<(AtomicFile, Fetched)>,
-    _made: NewDirs,
+    pub(super) ready: Vec<(AtomicFile, Fetched)>,
+    /// Directories that were packed, of which some may be empty.
+    pub(super) directories: Vec<PathBuf>,
+    /// Symbolic links that were, and where they lead.
+    pub(super) links: Vec<(PathBuf, String)>,
+    made: NewDirs,
 }
 
 impl Brought {
@@ -234,14 +241,34 @@ impl Brought {
             temporary.commit_as(&done.path)?;
             fetched.push(done);
         }
+        for directory in &self.directories {
+            fs::create_dir_all(directory)?;
+        }
+        for (path, target) in &self.links {
+            fs::link(path, target)?;
+        }
+        self.made.keep();
         Ok(fetched)
     }
 }
 
 impl Item {
+    /// Where the bytes lie until they are checked.
+    fn beside(&self) -> PathBuf {
+        match &self.place {
+            // What is in it goes there.
+            Place::Path(path) if matches!(self.file.content, Content::Directory(_)) => {
+                path.join(".packed")
+            }
+            Place::Path(path) => path.clone(),
+            // Where the tree will be is known only afterwards; beside it is the same file system.
+            Place::BuildId(tree) | Place::Named(tree) => tree.with_file_name(&self.file.title),
+        }
+    }
+
     fn temporary(&self) -> Result<AtomicFile, Error> {
         let mode = if self.file.content == Content::Binary { Mode::Executable } else { Mode::Data };
-        Ok(AtomicFile::create(&self.place.beside(&self.file.title), mode)?)
+        Ok(AtomicFile::create(&self.beside(), mode)?)
     }
 }
 

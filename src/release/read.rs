@@ -194,6 +194,11 @@ fn platform(directory: &Path, release: &mut Release) -> Result<Option<PlatformRe
         if let Some(reason) = refuse_name(name) {
             return Err(Error::Name { path, reason });
         }
+        let is_twin = |other: &Binary| other.file.name.to_lowercase() == name.to_lowercase();
+        if binaries.iter().any(is_twin) {
+            let reason = "another binary has this name on systems where case does not count";
+            return Err(Error::Name { path, reason });
+        }
         let of = Platform::of(&elf, inspect::go_build(&elf).as_ref())
             .map_err(|source| Error::UnknownPlatform { path: path.clone(), source })?;
         if directory.file_name() != Some(of.directory().as_ref()) {

@@ -1,6 +1,8 @@
 //! Whether a name may become a file name on any system: the name of a binary that is published, and the title of a layer
 //! that is fetched. One rule for both, or something would be published that nobody can fetch.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// The longest name that common file systems take, in bytes.
 const MAX: usize = 255;
 
@@ -38,6 +40,69 @@ pub fn problem(title: &str) -> Option<&'static str> {
     }
 }
 
+/// The longest path, in bytes, and the number of names in it.
+const MAX_PATH: usize = 1024;
+const MAX_DEPTH: usize = 32;
+
+/// Why `title` is no path of plain file names below a directory, with `/` between them; nothing where it is one.
+pub fn path_problem(title: &str) -> Option<&'static str> {
+    if title.starts_with('/') || title.split('/').any(|name| name == "..") {
+        Some("it leads to another directory")
+    } else if title.len() > MAX_PATH || title.split('/').count() > MAX_DEPTH {
+        Some("it is longer than 1024 bytes or 32 names")
+    } else {
+        title.split('/').find_map(problem)
+    }
+}
+
+/// Paths that lie together, each to be one file on every system: also where `App` is `app`.
+#[derive(Debug, Default)]
+pub struct Paths {
+    files: BTreeMap<String, String>,
+    directories: BTreeSet<String>,
+}
+
+impl Paths {
+    /// Takes a path for a file.
+    ///
+    /// # Errors
+    /// What stands in its way.
+    pub fn file(&mut self, path: &str) -> Result<(), String> {
+        let key = path.to_lowercase();
+        if self.directories.contains(&key) {
+            return Err("there are files in a directory of that name".to_owned());
+        }
+        if let Some(other) = self.files.get(&key) {
+            return Err(match other == path {
+                true => "two files have it".to_owned(),
+                false => format!("it is {other:?} on systems where case does not count"),
+            });
+        }
+        self.above(&key)?;
+        self.files.insert(key, path.to_owned());
+        Ok(())
+    }
+
+    /// Takes a path for a directory.
+    ///
+    /// # Errors
+    /// What stands in its way.
+    pub fn directory(&mut self, path: &str) -> Result<(), String> {
+        self.above(&format!("{}/", path.to_lowercase()))
+    }
+
+    fn above(&mut self, key: &str) -> Result<(), String> {
+        for (end, _) in key.match_indices('/') {
+            let directory = key.get(..end).unwrap_or_default();
+            if let Some(file) = self.files.get(directory) {
+                return Err(format!("{file:?} is a file"));
+            }
+            self.directories.insert(directory.to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// Control characters, and those that turn the direction of text (Unicode TR 36, 2.1).
 fn is_unprintable(character: char) -> bool {
     character.is_control()
@@ -63,6 +128,54 @@ mod tests {
             "-x",
         ] {
             assert_eq!(problem(title), None, "{title}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_made_of_plain_names() {
+        for title in ["app", "sub/file.txt", "a/b/c/d"] {
+            assert_eq!(path_problem(title), None, "{title}");
+        }
+        let deep = ["a"; 33].join("/");
+        let long = ["a".repeat(200).as_str(); 6].join("/");
+        for title in [
+            "/a",
+            "a//b",
+            "a/",
+            "./a",
+            "a/../b",
+            "..",
+            "a/nul.txt",
+            "a/b:c",
+            r"a/b\c",
+            "a/b ",
+            &deep,
+            &long,
+        ] {
+            assert!(path_problem(title).is_some(), "{title:?}");
+        }
+    }
+
+    #[test]
+    fn no_path_stands_in_another_s_way_on_any_system() {
+        let taken = |paths: &[&str]| {
+            let mut all = Paths::default();
+            paths.iter().try_for_each(|path| match path.strip_suffix('/') {
+                Some(path) => all.directory(path),
+                None => all.file(path),
+            })
+        };
+        taken(&["a", "b/c", "b/d", "B/e", "b/", "g/h/"]).expect("all have room");
+        for (paths, said) in [
+            (["App", "app"], "it is \"App\" on systems"),
+            (["a/b", "a/b"], "two files"),
+            (["a/b", "A"], "in a directory of that name"),
+            (["a", "a/b"], "\"a\" is a file"),
+            (["É", "é/x/"], "\"É\" is a file"),
+            (["a/", "a"], "in a directory"),
+        ] {
+            let reason = taken(&paths).expect_err("no room");
+            assert!(reason.contains(said), "{reason}");
         }
     }
 

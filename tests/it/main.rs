@@ -37,6 +37,7 @@ mod objects;
 mod offline;
 mod oracle;
 mod patched;
+mod paths;
 mod payload;
 mod place;
 mod readers;

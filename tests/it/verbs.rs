@@ -253,5 +253,5 @@ fn files_are_pushed_as_they_are_and_programs_are_not() {
     at.run(["push", "oci:lay:v1", &format!("{app}:application/octet-stream")]).succeeds();
     refused(&at, &["push", "oci:lay:v2", "nowhere.txt"], 5, &["nowhere.txt"]);
     let twice = ["push", "oci:lay:v2", "release.pub", "./release.pub"];
-    refused(&at, &twice, 2, &["two files of the name release.pub"]);
+    refused(&at, &twice, 2, &["its name is release.pub: two files have it"]);
 }

@@ -26,7 +26,8 @@ use crate::sign::PublicKey;
 /// Fetch the binaries of a release for this machine's platform
 ///
 /// Every byte is checked against its digest before a file gets its name, and binaries become executable. With --key
-/// the release must be signed with that key, and only files that the signature covers are fetched. --all makes the release
+/// the release must be signed with that key, and only files that the signature covers are fetched. What others published may lie
+/// in directories below DIR, and directories that oras packed are unpacked. --all makes the release
 /// directory again that was published; --build-id needs nothing but a repository and the id that a core names.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -354,7 +355,7 @@ fn refuse_uncovered(
 
 /// The build-id in a file's own note: what the registry says of it is a hint.
 fn look_inside(file: &RemoteFile, path: &Path) -> Result<Option<BuildId>, String> {
-    if matches!(file.content, Content::Dwp | Content::Other) {
+    if !matches!(file.content, Content::Binary | Content::Debug) {
         return Ok(None);
     }
     let bytes = fs::Contents::of(path).map_err(|error| error.to_string())?;
