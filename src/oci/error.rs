@@ -121,11 +121,13 @@ pub enum Error {
         /// What it answered.
         reason: String,
     },
-    /// More tags than are looked at.
-    #[error("{place} has more than {limit} tags, and so many are not looked at")]
-    ManyTags {
-        /// The repository.
+    /// More of something than is looked at.
+    #[error("{place} has more than {limit} {what}, and so many are not looked at")]
+    Many {
+        /// The store.
         place: String,
+        /// `tags`.
+        what: String,
         /// How many would be.
         limit: usize,
     },
@@ -295,7 +297,7 @@ impl Error {
             | Self::OtherDigest { .. }
             | Self::Needed { .. }
             | Self::NoDeletion { .. }
-            | Self::ManyTags { .. }
+            | Self::Many { .. }
             | Self::OtherContents { .. }
             | Self::Changed { .. } => Kind::Refused,
             Self::NoTag { .. } | Self::SeveralReleases { .. } | Self::NoNetwork { .. } => {

@@ -5,6 +5,7 @@
 //! byte as far as JSON goes; ours replace older ones of the same digest, which repairs those that
 //! cosign 3.0 wrote without type and annotations.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::manifest::{self, Descriptor, Index, Node, media};
@@ -74,10 +75,18 @@ pub(super) fn without(there: &Node, gone: &Digest) -> Remains {
 }
 
 /// The entries of an index that are descriptors; those of an index made by others may be anything.
-pub(super) fn entries(index: &[u8]) -> Vec<Descriptor> {
-    let document: Value = serde_json::from_slice(index).unwrap_or_default();
-    let list = document.get("manifests").and_then(Value::as_array).cloned().unwrap_or_default();
-    list.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect()
+///
+/// # Errors
+/// Why it is no index.
+pub(super) fn entries(index: &[u8]) -> Result<Vec<Descriptor>, String> {
+    let document: Value = serde_json::from_slice(index).map_err(|error| error.to_string())?;
+    let list = match document.get("manifests") {
+        Some(Value::Array(list)) => list.as_slice(),
+        // What Go makes of a list without entries.
+        Some(Value::Null) => &[],
+        _ => return Err("it has no list of manifests".to_owned()),
+    };
+    Ok(list.iter().filter_map(|entry| Descriptor::deserialize(entry).ok()).collect())
 }
 
 #[cfg(test)]
@@ -91,6 +100,10 @@ mod tests {
         manifest.to_node().descriptor
     }
 
+    fn listed(node: &Node) -> Vec<Descriptor> {
+        entries(&node.bytes).expect("an index")
+    }
+
     fn subject() -> Digest {
         Digest::of(b"subject")
     }
@@ -98,7 +111,7 @@ mod tests {
     #[test]
     fn a_second_time_changes_nothing() {
         let node = merged(None, &subject(), &[ours("1"), ours("2")]).expect("made");
-        assert_eq!(entries(&node.bytes), [ours("1"), ours("2")]);
+        assert_eq!(listed(&node), [ours("1"), ours("2")]);
         assert_eq!(merged(Some(&node), &subject(), &[ours("2")]), None);
     }
 
@@ -116,7 +129,7 @@ mod tests {
         let node = merged(Some(&there), &subject(), &[ours("1")]).expect("changed");
         let text = String::from_utf8(node.bytes.clone()).expect("text");
         assert!(text.contains(r#""digest":"sha512:00""#) && text.contains(r#""x":1"#), "{text}");
-        assert_eq!(entries(&node.bytes), [ours("1")]);
+        assert_eq!(listed(&node), [ours("1")]);
     }
 
     #[test]
@@ -124,7 +137,7 @@ mod tests {
         let gone = ours("1").digest;
         let node = merged(None, &subject(), &[ours("1"), ours("2")]).expect("made");
         let Remains::Some(rest) = without(&node, &gone) else { panic!("{node:?}") };
-        assert_eq!(entries(&rest.bytes), [ours("2")]);
+        assert_eq!(listed(&rest), [ours("2")]);
         assert_eq!(without(&rest, &gone), Remains::All);
         assert_eq!(without(&rest, &ours("2").digest), Remains::Nothing);
         let image = Manifest::new(media::BINARY, Vec::new()).to_node();
@@ -138,6 +151,14 @@ mod tests {
         let of = itself.descriptor.digest;
         assert!(merged(Some(&image), &subject(), &[ours("1")]).is_some());
         let node = merged(Some(&itself), &of, &[ours("1")]).expect("replaced");
-        assert_eq!(entries(&node.bytes), [ours("1")]);
+        assert_eq!(listed(&node), [ours("1")]);
+    }
+
+    #[test]
+    fn what_is_no_index_lists_not_just_nothing() {
+        for bad in [&b""[..], b"<html>", b"[]", b"{}", br#"{"manifests":1}"#] {
+            assert!(entries(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(entries(br#"{"manifests":null}"#), Ok(Vec::new()));
     }
 }

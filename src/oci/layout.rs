@@ -117,7 +117,8 @@ impl Layout {
 
     /// What `index.json` names, as far as it can be understood.
     fn entries(&self) -> Result<Vec<Descriptor>, Error> {
-        Ok(fallback::entries(self.read_index()?.to_string().as_bytes()))
+        let entries = fallback::entries(self.read_index()?.to_string().as_bytes());
+        entries.map_err(|reason| self.malformed_index(reason))
     }
 
     /// Changes what `index.json` names. Whoever calls it holds the lock, from reading what the change depends on.
@@ -276,7 +277,12 @@ impl Store for Layout {
     /// The fallback index, and what stands in `index.json` by itself: oras writes referrers there.
     fn listed(&self, subject: &Digest, _: Option<&str>) -> Result<Vec<Descriptor>, Error> {
         let fallback = self.tagged(&Tag::fallback(subject))?;
-        let mut found = fallback.map(|node| fallback::entries(&node.bytes)).unwrap_or_default();
+        let entries = |node: Node| {
+            let what = format!("the list of what refers to {subject} in {}", self.name());
+            fallback::entries(&node.bytes).map_err(|reason| Error::Malformed { what, reason })
+        };
+        let fallback = fallback.filter(|node| node.descriptor.is_index());
+        let mut found = fallback.map(entries).transpose()?.unwrap_or_default();
         found.extend(self.entries()?.into_iter().filter(|entry| !entry.is_index()));
         Ok(found)
     }

@@ -90,7 +90,7 @@ impl ByBuildId {
 /// Looks around everything that has a tag, and in a layout around what has none.
 fn anywhere(store: &dyn Store, id: &BuildId) -> Result<Option<(Node, Target)>, Error> {
     let tags = match store.tags() {
-        Err(Error::ManyTags { .. }) => return Ok(None),
+        Err(Error::Many { .. }) => return Ok(None),
         tags => tags?,
     };
     let tags = tags.into_iter().filter(|tag| !tag.is_derived()).map(Target::tag);

@@ -225,7 +225,7 @@ pub struct Referrers {
 }
 
 /// More referrers of one manifest than this are not looked at.
-const MAX_REFERRERS: usize = 5000;
+pub(super) const MAX_REFERRERS: usize = 5000;
 
 /// More bytes of referrers of one manifest than this are not held: with those of a release they have some kilobytes.
 const MAX_REFERRER_BYTES: u64 = 256 << 20;
@@ -256,7 +256,12 @@ pub fn referrers_and_gone(
 ) -> Result<Referrers, Error> {
     let Referrers { there: mut found, mut gone } = Referrers::default();
     let mut held = 0;
-    for entry in store.listed(subject, wanted)?.into_iter().take(MAX_REFERRERS) {
+    let listed = store.listed(subject, wanted)?;
+    if listed.len() > MAX_REFERRERS {
+        let what = format!("entries in the list of what refers to {subject}");
+        return Err(Error::Many { place: store.name(), what, limit: MAX_REFERRERS });
+    }
+    for entry in listed {
         let stated = entry.artifact_type.as_deref().unwrap_or_default();
         let says_nothing = stated.is_empty() || stated == super::manifest::media::EMPTY;
         let other = wanted.is_some_and(|wanted| wanted != stated) && !says_nothing;

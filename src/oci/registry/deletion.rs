@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::referrers::MAX_ROUNDS;
+use super::referrers::{MAX_ROUNDS, next_page};
 use super::{Digest, Error, MAX_MANIFEST, Method, Registry, Request, Store, Tag, session};
 use crate::oci::fallback::{self, Remains};
 
@@ -28,7 +28,7 @@ impl Registry {
         let mut next = Some(self.url("tags/list")?);
         for _ in 0..MAX_PAGES {
             let Some(url) = next.take() else { return Ok(found) };
-            let mut request = Request::new(Method::GET, url.clone());
+            let mut request = Request::new(Method::GET, url);
             request.document = Some(MAX_MANIFEST);
             let response = self.session.send(request, &step)?;
             // Nothing was ever pushed there.
@@ -36,7 +36,7 @@ impl Registry {
                 return Ok(found);
             }
             let response = self.session.expect_success(response, &step)?;
-            next = self.next_page(&url, &response);
+            next = next_page(&response)?;
             let bytes = session::document(response, &step)?;
             let listing = serde_json::from_slice::<Listing>(&bytes).map_err(|error| {
                 let what = format!("the list of tags of {}", self.name());
@@ -48,7 +48,8 @@ impl Registry {
                 break;
             }
         }
-        Err(Error::ManyTags { place: self.name(), limit: MAX_TAGS })
+        let what = "tags".to_owned();
+        Err(Error::Many { place: self.name(), what, limit: MAX_TAGS.min(found.len()) })
     }
 
     /// Takes away what has this digest or tag; `what` says what such things are called.

@@ -183,6 +183,19 @@ fn stated_digest(response: &Response<'_>) -> Option<Digest> {
     response.header(CONTENT_DIGEST)?.parse().ok()
 }
 
+/// Where a header of an answer leads, relative or absolute, with or without a query of its own.
+fn led(asked: &Url, header: &str, to: &str) -> Result<Url, Error> {
+    let reason = |reason: &str| malformed(asked, &format!("its {header} {reason}"));
+    let url = asked.join(to).map_err(|_| reason("is no URL"))?;
+    http::may_lead(asked, &url).map_err(|to| reason(&format!("leads {to}")))?;
+    Ok(url)
+}
+
+fn malformed(asked: &Url, reason: &str) -> Error {
+    let what = format!("the answer of {}", http::shown(asked));
+    Error::Malformed { what, reason: reason.to_owned() }
+}
+
 /// What networks with a login page, and hosts that are something else, answer.
 fn web_page(response: &Response<'_>) -> Error {
     let reason = "the answer is a web page: is this a registry?".to_owned();

@@ -7,13 +7,15 @@
 use std::time::Duration;
 
 use super::{
-    Descriptor, Digest, Error, Method, Registry, Request, Response, Store, Tag, Url, media, session,
+    Descriptor, Digest, Error, Method, Registry, Request, Response, Store, Tag, Url, led, media,
+    session,
 };
 use crate::http::header::{self, HeaderValue};
 use crate::oci::fallback;
 use crate::oci::manifest::MAX_MANIFEST;
+use crate::oci::store::MAX_REFERRERS;
 
-/// A listing of more pages is left there: distribution's default is 100 entries a page.
+/// A listing of more pages is refused: distribution's default is 100 entries a page.
 pub(super) const MAX_PAGES: usize = 100;
 
 /// How often another writer may be quicker.
@@ -35,7 +37,7 @@ impl Registry {
         // A registry that has the API and lists nothing may be one that got the API after the push.
         match found {
             Some(found) if !found.is_empty() => Ok(found),
-            _ => Ok(fallback_entries(self.tagged(&Tag::fallback(subject))?, subject)),
+            _ => self.fallback_entries(subject),
         }
     }
 
@@ -53,8 +55,8 @@ impl Registry {
         }
         let mut next = Some(first);
         for page in 0..MAX_PAGES {
-            let Some(url) = next.take() else { break };
-            let mut request = Request::new(Method::GET, url.clone());
+            let Some(url) = next.take() else { return Ok(Some(found)) };
+            let mut request = Request::new(Method::GET, url);
             request.headers.insert(header::ACCEPT, HeaderValue::from_static(media::INDEX));
             request.document = Some(MAX_MANIFEST);
             let response = self.session.send(request, &step)?;
@@ -64,17 +66,31 @@ impl Registry {
                 return Ok(None);
             }
             let response = self.session.expect_success(response, &step)?;
-            next = self.next_page(&url, &response);
+            next = next_page(&response)?;
             let bytes = session::document(response, &step)?;
-            found.extend(fallback::entries(&bytes));
+            found.extend(self.entries(subject, &bytes)?);
+            if found.len() > MAX_REFERRERS {
+                break;
+            }
         }
-        Ok(Some(found))
+        // Whoever lists more would hide what comes after them: that is no list.
+        let what = format!("entries in the list of what refers to {subject}");
+        Err(Error::Many { place: self.name(), what, limit: MAX_REFERRERS.min(found.len()) })
     }
 
-    /// The URL of `Link: <…>; rel="next"` (RFC 8288), if it stays with this registry.
-    pub(super) fn next_page(&self, from: &Url, response: &Response<'_>) -> Option<Url> {
-        let next = next_link(response.header(header::LINK)?)?;
-        from.join(next).ok().filter(|url| self.session.is_ours(url))
+    fn entries(&self, subject: &Digest, list: &[u8]) -> Result<Vec<Descriptor>, Error> {
+        let what = || format!("the list of what refers to {subject} in {}", self.name());
+        fallback::entries(list).map_err(|reason| Error::Malformed { what: what(), reason })
+    }
+
+    /// The entries of the index under a fallback tag; what stands there and is no list, lists nothing.
+    fn fallback_entries(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        let list = self.tagged(&Tag::fallback(subject))?;
+        let list = list.filter(|list| list.descriptor.is_index());
+        match list.filter(|list| list.descriptor.digest != *subject) {
+            Some(list) => self.entries(subject, &list.bytes),
+            None => Ok(Vec::new()),
+        }
     }
 
     pub(super) fn ensure_referrers(
@@ -110,18 +126,29 @@ fn pause(round: u32) -> Duration {
     Duration::from_millis(u64::from(30 + scattered % 150))
 }
 
-/// The entries of the index under a fallback tag; what stands there and is no list, lists nothing.
-fn fallback_entries(node: Option<super::Node>, subject: &Digest) -> Vec<Descriptor> {
-    let list = node.filter(|node| node.descriptor.is_index() && node.descriptor.digest != *subject);
-    list.map(|node| fallback::entries(&node.bytes)).unwrap_or_default()
+/// The URL of `Link: <…>; rel="next"` (RFC 8288), where there is another page. It may lead wherever a redirect may, as with oras and
+/// go-containerregistry, and only this registry sees our credentials; a list that ended there would hide signatures.
+pub(super) fn next_page(response: &Response<'_>) -> Result<Option<Url>, Error> {
+    for value in response.headers().get_all(header::LINK) {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if let Some(target) = next_link(&text) {
+            return led(response.url(), "Link", target).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 fn next_link(header: &str) -> Option<&str> {
-    header.split(',').find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = |parameter: &str| matches!(parameter.trim(), r#"rel="next""# | "rel=next");
-        parameters.split(';').any(is_next).then_some(target)
-    })
+    let is_next = |parameter: &str| {
+        let (name, value) = parameter.split_once('=').unwrap_or_default();
+        let mut kinds = value.trim().trim_matches('"').split_ascii_whitespace();
+        name.trim().eq_ignore_ascii_case("rel")
+            && kinds.any(|kind| kind.eq_ignore_ascii_case("next"))
+    };
+    // A comma may stand in a URL as well as between two links: what begins one is its '<'.
+    let mut links = header.split('<').skip(1).filter_map(|link| link.split_once('>'));
+    let next = links.find(|(_, parameters)| parameters.split([';', ',']).any(is_next));
+    next.map(|(target, _)| target)
 }
 
 #[cfg(test)]
@@ -132,6 +159,7 @@ mod tests {
     fn the_next_page_is_the_one_called_next() {
         assert_eq!(next_link(r#"</v2/a?n=1>; rel="next""#), Some("/v2/a?n=1"));
         assert_eq!(next_link(r#"<a>; rel="prev", <b>;rel=next"#), Some("b"));
+        assert_eq!(next_link(r#"<a?x=1,2>; title="x"; Rel="last NEXT""#), Some("a?x=1,2"));
         for bad in ["", "<a>", r#"a; rel="next""#, r#"<a; rel="next""#] {
             assert_eq!(next_link(bad), None, "{bad}");
         }

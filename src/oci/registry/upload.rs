@@ -9,7 +9,8 @@ use std::io::{self, Read};
 use std::time::Instant;
 
 use super::{
-    Descriptor, Error, Method, Opener, Registry, Request, Response, State, Store, Url, http,
+    Descriptor, Error, Method, Opener, Registry, Request, Response, State, Store, Url, http, led,
+    malformed,
 };
 use crate::http::Attempts;
 use crate::http::header::{self, HeaderName, HeaderValue};
@@ -94,7 +95,7 @@ impl Registry {
             .ok_or_else(|| malformed(asked, "it says no Location for the upload"))?;
         let least = response.header(CHUNK_MIN_LENGTH).and_then(|least| least.parse().ok());
         let chunk = least.map_or(CHUNK, |least: u64| least.max(CHUNK));
-        Ok(Place { url: led(asked, location)?, chunk })
+        Ok(Place { url: led(asked, "Location", location)?, chunk })
     }
 
     /// How many bytes have arrived, and where the rest goes; `None` where the registry does not say.
@@ -106,24 +107,11 @@ impl Registry {
         let arrived = ranged(&response).filter(|_| response.status().is_success());
         let Some(arrived) = arrived else { return Ok(None) };
         let url = match response.header(header::LOCATION) {
-            Some(location) => led(&place.url, location)?,
+            Some(location) => led(&place.url, "Location", location)?,
             None => place.url.clone(),
         };
         Ok(Some((Place { url, chunk: place.chunk }, arrived)))
     }
-}
-
-/// Where a `Location` leads, relative or absolute, with or without a query of its own.
-pub(super) fn led(asked: &Url, location: &str) -> Result<Url, Error> {
-    let url = asked.join(location).map_err(|_| malformed(asked, "its Location is no URL"))?;
-    let reason = |reason| malformed(asked, &format!("its Location leads {reason}"));
-    http::may_lead(asked, &url).map_err(reason)?;
-    Ok(url)
-}
-
-fn malformed(asked: &Url, reason: &str) -> Error {
-    let what = format!("the answer of {}", http::shown(asked));
-    Error::Malformed { what, reason: reason.to_owned() }
 }
 
 /// The bytes that `Range: 0-<end>` speaks of. `0-0` is what registries say who have nothing.
@@ -231,7 +219,7 @@ impl<'a> Upload<'a, '_> {
             let response = self.send(request, &mut (&mut source).take(length), length)?;
             let asked = place.url.clone();
             if let Some(location) = response.header(header::LOCATION) {
-                place.url = led(&asked, location)?;
+                place.url = led(&asked, "Location", location)?;
             }
             self.offset += length;
             if let Some(arrived) = ranged(&response).filter(|arrived| *arrived != self.offset) {

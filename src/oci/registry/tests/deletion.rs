@@ -30,7 +30,7 @@ fn a_list_of_tags_without_end_is_left() {
         let tags: Vec<_> = (0..1000).map(|tag| format!("\"t{count}-{tag}\"")).collect();
         answer("200 OK", &link, format!(r#"{{"tags":[{}]}}"#, tags.join(",")).as_bytes())
     });
-    assert!(matches!(server.registry().tags(), Err(Error::ManyTags { .. })));
+    assert!(matches!(server.registry().tags(), Err(Error::Many { .. })));
     assert!(server.seen().len() < 20, "{}", server.seen().len());
 }
 

@@ -485,17 +485,39 @@ fn entry(text: &str) -> Descriptor {
 }
 
 #[test]
-fn a_listing_is_read_page_by_page_and_does_not_lead_away() {
-    let server = Server::start(|count, _| {
-        let link = match count {
-            1 => "Link: </v2/app/referrers/x?page=2>; rel=\"next\"\r\n",
-            _ => "Link: <http://127.0.0.2:1/v2/app/referrers/x?page=3>; rel=\"next\"\r\n",
-        };
-        let list = Index::new(None, vec![entry(&count.to_string())]).to_node();
+fn a_listing_is_read_page_by_page_wherever_it_leads_without_credentials() {
+    let page = |text: &str, link: &str| {
+        let list = Index::new(None, vec![entry(text)]).to_node();
         answer("200 OK", &format!("Content-Type: {}\r\n{link}", media::INDEX), &list.bytes)
+    };
+    let other = Server::start(move |_, _| page("3", ""));
+    let last = format!("Link: <http://{}/x?page=3>; rel=\"next\"\r\n", other.address);
+    let server = Server::start(move |_, request| {
+        let first = "Link: </v2/app/tags?a,b>; rel=first\r\nLink: <x?page=2>; rel=\"next\"\r\n";
+        match request {
+            Seen { line, .. } if line.contains("page=2") => page("2", &last),
+            request if request.has("authorization") => page("1", first),
+            _ => answer("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b""),
+        }
     });
-    let found = server.registry().listed(&Digest::of(b""), None).expect("a listing");
-    assert_eq!(found, [entry("1"), entry("2")]);
+    let found = server.registry_as(user()).listed(&Digest::of(b""), None).expect("a listing");
+    assert_eq!(found, [entry("1"), entry("2"), entry("3")]);
+    assert!(!other.seen()[0].has("authorization"));
+}
+
+#[test]
+fn a_list_that_cannot_be_read_to_its_end_is_no_list() {
+    let pages: [&[u8]; 3] = [b"", b"{}", br#"{"manifests":{}}"#];
+    for page in pages {
+        let index = format!("Content-Type: {}\r\n", media::INDEX);
+        let server = Server::start(move |_, _| answer("200 OK", &index, page));
+        let error = server.registry().listed(&Digest::of(b""), None).expect_err("no list");
+        assert_eq!(error.kind(), Kind::Damaged, "{error}");
+    }
+    let index = format!("Content-Type: {}\r\nLink: <file:///x>;rel=next\r\n", media::INDEX);
+    let server = Server::start(move |_, _| answer("200 OK", &index, &release().bytes));
+    let error = server.registry().listed(&Digest::of(b""), None).expect_err("it leads away");
+    assert!(error.to_string().contains("its Link leads to another protocol"), "{error}");
 }
 
 #[test]
@@ -526,7 +548,8 @@ fn a_listing_without_end_is_left() {
         let list = Index::new(None, vec![entry("1")]).to_node();
         answer("200 OK", &format!("Content-Type: {}\r\n{link}", media::INDEX), &list.bytes)
     });
-    server.registry().listed(&Digest::of(b""), None).expect("a listing");
+    let error = server.registry().listed(&Digest::of(b""), None).expect_err("without end");
+    assert!(matches!(error, Error::Many { .. }), "{error}");
     assert!(server.seen().len() <= super::referrers::MAX_PAGES);
 }
 

@@ -305,9 +305,9 @@ fn an_upload_is_not_led_to_this_machine() {
     for inwards in
         ["https://127.0.0.1/up", "https://localhost:8443/up", "http://ghcr.io/up", "file:///up"]
     {
-        let error = super::super::upload::led(&asked, inwards).expect_err(inwards);
+        let error = super::super::led(&asked, "Location", inwards).expect_err(inwards);
         assert_eq!(error.kind(), Kind::Damaged, "{error}");
     }
-    let led = super::super::upload::led(&asked, "/up?_state=x").expect("a place");
+    let led = super::super::led(&asked, "Location", "/up?_state=x").expect("a place");
     assert_eq!(led.as_str(), "https://ghcr.io/up?_state=x");
 }
