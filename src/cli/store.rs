@@ -173,6 +173,8 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
         ),
         (Error::Changed { .. }, _) => failure.hint("run it again: both are in it then"),
         (Error::NoTag { .. }, _) => failure.hint("add a tag (:v1) or a digest (@sha256:…)"),
+        (Error::Credentials { .. }, _) => failure
+            .hint("put that right, or do without it: --username NAME --password-stdin"),
         (_, Exit::Authentication) => failure
             .hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),
         (_, Exit::Network) => failure.hint("this may pass: try again"),

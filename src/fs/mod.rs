@@ -157,6 +157,11 @@ pub fn is_private(path: &Path) -> bool {
     return false;
 }
 
+/// Whether a person may be asked, or may press Ctrl-C.
+pub fn has_terminal() -> bool {
+    cfg!(not(unix)) || File::open("/dev/tty").is_ok()
+}
+
 /// Whether the path is a symbolic link.
 pub fn is_link(path: &Path) -> bool {
     path.is_symlink()

@@ -6,9 +6,7 @@
 //! What a login writes leaves everything else in the file as it was.
 
 use std::fmt;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +14,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::helper;
 use super::host::Host;
 use super::{Error, Repository};
 use crate::fs::{self, Mode};
@@ -181,11 +180,14 @@ impl<'a> Config<'a> {
             Err(error) if error.is_not_found() => return Ok(empty),
             bytes => bytes?,
         };
+        // podman leaves an empty file behind.
+        if bytes.is_empty() {
+            return Ok(empty);
+        }
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(document)) => Ok(Self { document, ..empty }),
-            // podman leaves an empty file behind.
-            _ if bytes.is_empty() => Ok(empty),
-            _ => Err(empty.problem("not the JSON of a docker configuration")),
+            Ok(_) => Err(empty.problem("it is no configuration of docker's: no JSON object")),
+            Err(error) => Err(empty.problem(&format!("it is no JSON: {error}"))),
         }
     }
 
@@ -295,23 +297,13 @@ impl<'a> Config<'a> {
         let failed = |reason: &dyn fmt::Display| {
             self.problem(&format!("{} {verb}: {reason}", program(helper)))
         };
-        let mut child = Command::new(program(helper))
-            .arg(verb)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| failed(&error))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A helper that ends without reading says why by its exit code.
-            let _ = stdin.write_all(input.as_bytes());
+        let asked = helper::ask(&program(helper), verb, input, helper::PATIENCE);
+        let (status, said) = asked.map_err(|error| failed(&error))?;
+        if status.success() {
+            return Ok(Some(said));
         }
-        let output = child.wait_with_output().map_err(|error| failed(&error))?;
-        if output.status.success() {
-            return Ok(Some(output.stdout));
-        }
-        let not_known = String::from_utf8_lossy(&output.stdout).contains(NOT_KNOWN);
-        if not_known { Ok(None) } else { Err(failed(&output.status)) }
+        let not_known = String::from_utf8_lossy(&said).contains(NOT_KNOWN);
+        if not_known { Ok(None) } else { Err(failed(&status)) }
     }
 }
 

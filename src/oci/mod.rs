@@ -22,6 +22,8 @@ mod fallback;
 mod files;
 pub mod gather;
 mod graph;
+#[cfg(feature = "net")]
+mod helper;
 pub mod host;
 mod image;
 mod kept;

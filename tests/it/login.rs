@@ -88,7 +88,15 @@ fn a_helper_keeps_what_the_configuration_gives_to_it() {
         run(&["push", &reference], "").exits(6, &["without credentials"]);
     }
     at.put(".docker/config.json", json!({"credsStore": "nowhere"}).to_string());
-    run(&["push", &reference], "").exits(6, &["docker-credential-nowhere"]);
+    let ran =
+        run(&["push", &reference], "").exits(6, &["docker-credential-nowhere get: No such file"]);
+    assert!(
+        !ran.stderr.contains("log in first") && ran.stderr.contains("put that right"),
+        "{ran:?}"
+    );
+    at.put(".docker/config.json", "{\"auths\": {,}}");
+    let ran = run(&["push", &reference], "").exits(6, &["config.json: it is no JSON", "column 12"]);
+    assert!(!ran.stderr.contains("log in first"), "{ran:?}");
 }
 
 const DRAWER: &str = r#"#!/bin/sh
