@@ -19,17 +19,31 @@ pub(super) fn run(reference: &Reference, reach: &Reach, ui: Ui) -> Result<(), Fa
     for audit in &audits {
         let _ = writeln!(text, "  {}", line(audit));
     }
-    let lies: Vec<&Audit> = audits.iter().filter(|audit| audit.verdict == Verdict::False).collect();
-    if lies.is_empty() {
+    let is_finding = |audit: &&Audit| matches!(audit.verdict, Verdict::Other | Verdict::Unstated);
+    let findings: Vec<&Audit> = audits.iter().filter(is_finding).collect();
+    if findings.is_empty() {
         return ui.result("verify", value, &text);
     }
     if !ui.json {
         ui.aside(&text);
     }
-    let mut failure =
-        Failure::plain(Exit::Refused, format!("{by_digest} is not what its index says"));
-    for audit in lies {
+    let lies = findings.iter().any(|audit| audit.verdict == Verdict::Other);
+    let (what, hint) = match lies {
+        true => (
+            "is not what it states",
+            "build each platform's binary for that platform (GOARCH, --target), then publish again",
+        ),
+        false => (
+            "does not state for which platform it is",
+            "runtimes take it for whatever they run on: build it with a platform (docker build --platform, crane mutate --set-platform)",
+        ),
+    };
+    let mut failure = Failure::plain(Exit::Refused, format!("{by_digest} {what}"));
+    for audit in findings {
         let stated = platform(audit);
+        if audit.verdict == Verdict::Unstated {
+            failure = failure.because(format!("{stated} states no platform"));
+        }
         if let Some(configured) = &audit.configured {
             failure = failure.because(format!("{stated}: its configuration says {configured}"));
         }
@@ -45,9 +59,7 @@ pub(super) fn run(reference: &Reference, reach: &Reach, ui: Ui) -> Result<(), Fa
                 failure.because(format!("{stated}: {} is for {}", program.path, program.machine));
         }
     }
-    Err(failure.after(value).hint(
-        "build each platform's binary for that platform (GOARCH, --target), then publish again",
-    ))
+    Err(failure.after(value).hint(hint))
 }
 
 fn platform(audit: &Audit) -> String {
@@ -55,15 +67,29 @@ fn platform(audit: &Audit) -> String {
 }
 
 fn line(audit: &Audit) -> String {
-    let verdict = match audit.verdict {
-        Verdict::True => "true",
-        Verdict::False => "false",
-        Verdict::Undecided => "no program in it",
-    };
-    let mut line = format!("{}  {verdict}", ui::safe(&platform(audit)));
+    let mut line = format!("{}  ", ui::safe(&platform(audit)));
+    match audit.verdict {
+        Verdict::AsStated => line.push_str("as stated"),
+        Verdict::Other => {
+            let first = audit.starts.iter().chain(&audit.programs).find(|program| !program.fits);
+            let is = audit.configured.as_ref().or(first.map(|program| &program.machine));
+            let _ = write!(line, "is {}", ui::safe(is.map_or("another", String::as_str)));
+        }
+        Verdict::NoProgram => line.push_str("no program in it"),
+        Verdict::Unstated => line.push_str("states no platform"),
+        Verdict::NoImage => line.push_str("no image"),
+    }
     if let Some(starts) = &audit.starts {
         let _ = write!(line, "  starts {} ({})", ui::safe(&starts.path), ui::safe(&starts.machine));
     }
-    let _ = write!(line, "  {} for it, {} for others", audit.right, audit.wrong);
+    if matches!(audit.verdict, Verdict::AsStated | Verdict::Other) {
+        let right = ui::count(audit.right, "program");
+        let _ = write!(line, "  {right} for it, {} for others", audit.wrong);
+    }
+    if matches!(audit.verdict, Verdict::Unstated | Verdict::NoImage) {
+        for program in audit.programs.iter().take(5) {
+            let _ = write!(line, "  {} ({})", ui::safe(&program.path), ui::safe(&program.machine));
+        }
+    }
     line
 }

@@ -36,7 +36,7 @@ pub struct Audit {
     pub right: usize,
     /// Programs for other machines.
     pub wrong: usize,
-    /// The first of those.
+    /// The first of those; where no platform is stated, of all.
     pub programs: Vec<Program>,
     /// What the configuration says it is for, where that is something else.
     pub configured: Option<String>,
@@ -46,12 +46,16 @@ pub struct Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// What it starts, or else everything in it, is for the platform.
-    True,
+    /// What it starts, or else something in it, is for the platform.
+    AsStated,
     /// It is not what it is published as.
-    False,
-    /// There is no program in it, or nothing says for which platform it is.
-    Undecided,
+    Other,
+    /// There is no program in it.
+    NoProgram,
+    /// It is an image, and neither index nor configuration say for which platform.
+    Unstated,
+    /// It is none, and nothing says for which platform it is.
+    NoImage,
 }
 
 /// A program and its machine.
@@ -112,20 +116,27 @@ fn of_manifest(
     let platform = stated.cloned().or_else(|| config.platform());
     let tree = store::without_mirror(|| {
         let mut tree = Tree::default();
-        manifest.layers.iter().try_for_each(|layer| tree.add(store, layer))?;
+        manifest.layers.iter().try_for_each(|layer| match manifest.is_image() {
+            true => tree.add(store, layer),
+            false => tree.add_file(store, layer),
+        })?;
         Ok(tree)
     })?;
     let mut audit = Audit {
         platform: platform.as_ref().map(ToString::to_string),
         digest: descriptor.digest,
-        verdict: Verdict::Undecided,
+        verdict: if manifest.is_image() { Verdict::Unstated } else { Verdict::NoImage },
         starts: None,
         right: 0,
         wrong: 0,
         programs: Vec::new(),
         configured: None,
     };
-    let Some(platform) = platform else { return Ok(Some(audit)) };
+    let Some(platform) = platform else {
+        let programs = tree.programs.iter().take(NAMED);
+        audit.programs = programs.map(|(path, of)| Program::of(path, of, false)).collect();
+        return Ok(Some(audit));
+    };
     let is_right = |machine: &Machine| machine.architecture == Some(platform.architecture.as_str());
     for (path, machine) in &tree.programs {
         if is_right(machine) {
@@ -142,12 +153,12 @@ fn of_manifest(
     audit.configured = says.map(|says| says.to_string());
     // What starts decides; where that is a script, one program for the platform is enough to run it.
     audit.verdict = match &starts {
-        _ if audit.configured.is_some() => Verdict::False,
-        Some((_, machine)) if is_right(machine) => Verdict::True,
-        Some(_) => Verdict::False,
-        None if audit.right > 0 => Verdict::True,
-        None if audit.wrong > 0 => Verdict::False,
-        None => Verdict::Undecided,
+        _ if audit.configured.is_some() => Verdict::Other,
+        Some((_, machine)) if is_right(machine) => Verdict::AsStated,
+        Some(_) => Verdict::Other,
+        None if audit.right > 0 => Verdict::AsStated,
+        None if audit.wrong > 0 => Verdict::Other,
+        None => Verdict::NoProgram,
     };
     audit.starts = starts.map(|(path, machine)| Program::of(&path, &machine, is_right(&machine)));
     Ok(Some(audit))

@@ -332,6 +332,19 @@ impl Error {
         };
         Self::Stream { step: step(), source: io::Error::other(boxed) }
     }
+
+    /// The same for what was unpacked on its way. What does not unpack, no system speaks of.
+    pub(super) fn of_unpacked(error: io::Error, what: impl FnOnce() -> String) -> Self {
+        match Self::of_stream(error, String::new) {
+            Self::Stream { source, .. } if source.raw_os_error().is_none() => {
+                Self::Malformed { what: what(), reason: format!("it does not unpack: {source}") }
+            }
+            Self::Stream { source, .. } => {
+                Self::Stream { step: format!("unpack {}", what()), source }
+            }
+            other => other,
+        }
+    }
 }
 
 fn is_ours(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {

@@ -18,6 +18,9 @@ use crate::tar::{self, Entries, Kind};
 /// The largest layer, uncompressed. Those with models and toolchains have some ten gigabytes.
 const MAX_LAYER: u64 = 64 << 30;
 
+/// So many bytes of a file say what it is.
+const HEAD: u64 = 64;
+
 /// More programs and links than this are not in any image.
 const MAX_PATHS: usize = 500_000;
 
@@ -38,38 +41,51 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Puts a layer on top.
-    pub(super) fn add(&mut self, store: &dyn Store, layer: &Descriptor) -> Result<(), Error> {
-        let step = || format!("read the layer {} of {}", layer.digest, store.name());
-        let malformed =
-            |reason: String| Error::Malformed { what: layer.digest.to_string(), reason };
-        let mut bytes = BufReader::with_capacity(1 << 16, store.blob(layer)?);
-        let start: Vec<u8> = {
-            let start = bytes.fill_buf().map_err(|error| Error::of_stream(error, step))?;
-            start.iter().take(64).copied().collect()
-        };
+    /// Takes a layer of what is no image: it is a file.
+    pub(super) fn add_file(&mut self, store: &dyn Store, layer: &Descriptor) -> Result<(), Error> {
+        let step = || format!("read {} of {}", layer.digest, store.name());
+        let (mut bytes, mut start) = (store.blob(layer)?, Vec::new());
+        let read = bytes.by_ref().take(HEAD).read_to_end(&mut start);
+        read.map_err(|error| Error::of_stream(error, step))?;
         if let Some(machine) = inspect::machine(&start) {
-            // An artifact: the layer is the file.
             let name = layer.annotations.get(super::manifest::annotation::TITLE);
-            self.programs
-                .insert(name.cloned().unwrap_or_else(|| layer.digest.to_string()), machine);
-            io::copy(&mut bytes, &mut io::sink()).map_err(|error| Error::of_stream(error, step))?;
-            return Ok(());
+            let name = name.cloned().unwrap_or_else(|| layer.digest.to_string());
+            self.programs.insert(name, machine);
         }
+        // To its end, because only there it shows whether these were the bytes.
+        bytes.check().map_err(|error| Error::of_stream(error, step))
+    }
+
+    /// Puts a layer of an image on top.
+    pub(super) fn add(&mut self, store: &dyn Store, layer: &Descriptor) -> Result<(), Error> {
+        let mut bytes = BufReader::with_capacity(1 << 16, store.blob(layer)?);
+        let unpacked = self.unpack(&mut bytes, &|| format!("the layer {}", layer.digest));
+        // To its end, because only there it shows whether these were the bytes: if not, that is what is wrong.
+        let step = || format!("read the layer {} of {}", layer.digest, store.name());
+        let read = io::copy(&mut bytes, &mut io::sink());
+        match (read.map_err(|error| Error::of_stream(error, step)), unpacked) {
+            (Err(error), Ok(()) | Err(Error::Malformed { .. })) => Err(error),
+            (_, unpacked) => unpacked,
+        }
+    }
+
+    fn unpack(&mut self, bytes: &mut dyn BufRead, what: &dyn Fn() -> String) -> Result<(), Error> {
+        let torn = |error| Error::of_unpacked(error, what);
+        let malformed = |reason: String| Error::Malformed { what: what(), reason };
+        let start: Vec<u8> = bytes.fill_buf().map_err(torn)?.iter().take(4).copied().collect();
         let mut below = Self::default();
         std::mem::swap(self, &mut below);
         let unpacked: Box<dyn Read + '_> = match start.as_slice() {
-            [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(&mut bytes)),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(
-                zstd::Decoder::with_buffer(&mut bytes)
-                    .map_err(|source| Error::Stream { step: step(), source })?,
-            ),
-            _ => Box::new(&mut bytes),
+            [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(bytes)),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+                Box::new(zstd::Decoder::with_buffer(bytes).map_err(torn)?)
+            }
+            _ => Box::new(bytes),
         };
         let mut limited = unpacked.take(MAX_LAYER);
         let mut entries = Entries::new(&mut limited, tar::read_past);
         while let Some(entry) = entries.next_entry().map_err(|error| match error {
-            tar::Error::Io(error) => Error::of_stream(error, step),
+            tar::Error::Io(error) => torn(error),
             error => malformed(error.to_string()),
         })? {
             let path = plain(&entry.path);
@@ -77,8 +93,7 @@ impl Tree {
             match entry.kind {
                 Kind::File => {
                     let mut head = Vec::new();
-                    let contents = entries.contents().take(64).read_to_end(&mut head);
-                    contents.map_err(|error| Error::of_stream(error, step))?;
+                    entries.contents().take(HEAD).read_to_end(&mut head).map_err(torn)?;
                     self.links.remove(&path);
                     match inspect::machine(&head) {
                         Some(machine) => drop(self.programs.insert(path.clone(), machine)),
@@ -105,13 +120,10 @@ impl Tree {
                 return Err(malformed(format!("more than {MAX_PATHS} programs and links")));
             }
         }
-        // To its end, because only there it shows whether these were the bytes.
-        io::copy(&mut limited, &mut io::sink()).map_err(|error| Error::of_stream(error, step))?;
+        io::copy(&mut limited, &mut io::sink()).map_err(torn)?;
         if limited.limit() == 0 {
             return Err(malformed(format!("it grows to more than {MAX_LAYER} bytes")));
         }
-        drop(limited);
-        io::copy(&mut bytes, &mut io::sink()).map_err(|error| Error::of_stream(error, step))?;
         for (path, machine) in below.programs {
             self.programs.entry(path).or_insert(machine);
         }

@@ -4,7 +4,7 @@
 //! entry goes through one. What it may grow to, and the number of its entries, have limits. As with every other file, all of
 //! them are there before one gets its name.
 
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -41,7 +41,7 @@ pub(super) fn unpack(
     let mut unpack = Unpack { of, made, brought, paths: Paths::default() };
     let whole = unpack.entries(&mut limited).and_then(|()| {
         // To its end, because only there it shows whether these were the bytes.
-        io::copy(&mut limited, &mut io::sink()).map_err(|error| torn(of, &error))
+        io::copy(&mut limited, &mut io::sink()).map_err(|error| torn(of, error))
     });
     if limited.limit() == 0 {
         return Err(malformed(of, format!("it grows to more than {limit} bytes")));
@@ -49,20 +49,21 @@ pub(super) fn unpack(
     whole?;
     let (found, _) = limited.into_inner().finish();
     match stated.filter(|stated| *stated != found) {
-        Some(expected) => {
-            let what = format!("the packed directory {}", of.file.title);
-            Err(Error::WrongDigest { what, expected, found })
-        }
+        Some(expected) => Err(Error::WrongDigest { what: what(of), expected, found }),
         None => Ok(()),
     }
 }
 
-fn malformed(of: &Fetched, reason: String) -> Error {
-    Error::Malformed { what: format!("the packed directory {}", of.file.title), reason }
+fn what(of: &Fetched) -> String {
+    format!("the packed directory {}", of.file.title)
 }
 
-fn torn(of: &Fetched, error: &io::Error) -> Error {
-    malformed(of, format!("it does not unpack: {error}"))
+fn malformed(of: &Fetched, reason: String) -> Error {
+    Error::Malformed { what: what(of), reason }
+}
+
+fn torn(of: &Fetched, error: io::Error) -> Error {
+    Error::of_unpacked(error, || what(of))
 }
 
 struct Unpack<'a> {
@@ -77,7 +78,7 @@ impl Unpack<'_> {
         let mut entries = Entries::new(unpacked, tar::read_past);
         for _ in 0..MAX_ENTRIES {
             let entry = entries.next_entry().map_err(|error| match error {
-                tar::Error::Io(error) => torn(self.of, &error),
+                tar::Error::Io(error) => torn(self.of, error),
                 error => malformed(self.of, error.to_string()),
             });
             match entry? {
@@ -122,13 +123,7 @@ impl Unpack<'_> {
                 self.made.above(&place);
                 let mut file = AtomicFile::create(&place, mode)?;
                 let mut contents = Hashing::new(contents);
-                io::copy(&mut contents, &mut file).map_err(|error| match error.kind() {
-                    // What the decompressor says; all else is the file's.
-                    ErrorKind::UnexpectedEof | ErrorKind::InvalidInput | ErrorKind::InvalidData => {
-                        torn(self.of, &error)
-                    }
-                    _ => Error::File(fs::at("write", &place)(error)),
-                })?;
+                io::copy(&mut contents, &mut file).map_err(|error| torn(self.of, error))?;
                 file.finish()?;
                 let (digest, size) = contents.finish();
                 let file_of = RemoteFile {

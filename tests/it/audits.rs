@@ -174,16 +174,23 @@ fn a_program_of_another_machine_is_found_in_any_image() {
     let audited = at.run(["verify", &truth, "--platforms"]).succeeds().stdout;
     // What is in it and not started may be for another machine.
     assert!(
-        audited.contains("linux/amd64  true  starts usr/bin/app (amd64)  1 for it, 1 for others"),
+        audited.contains(
+            "linux/amd64  as stated  starts usr/bin/app (amd64)  1 program for it, 1 for others"
+        ),
         "{audited}"
     );
-    assert!(audited.contains("linux/arm64  true  starts usr/bin/app (arm64)"), "{audited}");
+    assert!(audited.contains("linux/arm64  as stated  starts usr/bin/app (arm64)"), "{audited}");
     let said = ["linux/arm64: usr/bin/app, which it starts, is for amd64", "GOARCH"];
     refused(&at, &["verify", &lie, "--platforms"], 3, &said);
     let json = at.run(["verify", &lie, "--platforms", "--json"]).exits(3, &[]).json();
-    assert_eq!(json["platforms"][0]["verdict"], "true", "{json}");
-    assert_eq!(json["platforms"][1]["verdict"], "false", "{json}");
+    assert_eq!(json["platforms"][0]["verdict"], "as-stated", "{json}");
+    assert_eq!(json["platforms"][1]["verdict"], "other", "{json}");
     assert_eq!(json["platforms"][1]["starts"]["machine"], "amd64", "{json}");
+    let shown = at.run(["verify", &lie, "--platforms"]).exits(3, &["is not what it states"]);
+    assert!(
+        shown.stderr.contains("linux/arm64  is amd64  starts usr/bin/app (amd64)"),
+        "{shown:?}"
+    );
     // Copied into a file it is audited just as well, and so is a single manifest.
     at.run(["copy", &lie, "oci-archive:lie.tar:v1"]).succeeds();
     refused(&at, &["verify", "oci-archive:lie.tar:v1", "--platforms"], 3, &said);
@@ -191,11 +198,64 @@ fn a_program_of_another_machine_is_found_in_any_image() {
 }
 
 #[test]
+fn what_states_no_platform_is_a_finding_and_what_is_no_image_is_none() {
+    let (at, server) = (xpost(), Server::start(Kind::Ggcr));
+    let reference = |name: &str| format!("{}/{name}", server.localhost());
+    let (image, files) = (reference("image:v1"), reference("files:v1"));
+    at.put("root/bin/app", std::fs::read(corpus::path("c-glibc-static")).unwrap());
+    let mut tar = Command::new("tar");
+    tools::stdout(tar.current_dir(at.home()).args(["-C", "root", "-cf", "layer.tar", "."]));
+    tool(&at, "crane", &["append", "-f", "layer.tar", "-t", &image]);
+    let said = ["does not state for which platform", "states no platform  bin/app (amd64)"];
+    refused(&at, &["verify", &image, "--platforms"], 3, &said);
+    let json = at.run(["verify", &image, "--platforms", "--json"]).exits(3, &[]).json();
+    assert_eq!(json["platforms"][0]["verdict"], "unstated", "{json}");
+    assert_eq!(json["platforms"][0]["programs"][0]["machine"], "amd64", "{json}");
+    at.put("rules.json", "{}");
+    let app = corpus::path("c-arm64-static").display().to_string();
+    at.run(["push", &files, "rules.json", &format!("{app}:application/octet-stream")]).succeeds();
+    let audited = at.run(["verify", &files, "--platforms"]).succeeds().stdout;
+    assert!(audited.contains("no image") && audited.contains(" (arm64)"), "{audited}");
+}
+
+#[test]
+fn damaged_layers_are_damage() {
+    let (at, server) = (xpost(), Server::start(Kind::Ggcr));
+    let reference = format!("{}/image:v1", server.localhost());
+    image(&at, &reference, "linux/amd64", &[("app", "c-glibc-static")], "/app");
+    at.run(["copy", &reference, "oci:lay:v1"]).succeeds();
+    let shown = at.run(["discover", "oci:lay:v1", "--json"]).succeeds().json();
+    let manifest = std::fs::read(blob(&at, "lay", shown["digest"].as_str().unwrap())).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let layer = blob(&at, "lay", manifest["layers"][0]["digest"].as_str().unwrap());
+    let whole = std::fs::read(&layer).unwrap();
+    let mut other = whole.clone();
+    let middle = other.len() / 2;
+    other[middle..].iter_mut().for_each(|byte| *byte ^= 0x55);
+    for (bytes, said) in
+        [(whole[..whole.len() / 2].to_vec(), "the size should be"), (other, "the digest should be")]
+    {
+        std::fs::write(&layer, bytes).unwrap();
+        refused(&at, &["verify", "oci:lay:v1", "--platforms"], 8, &[said]);
+    }
+    // Published as it is, and no gzip to its end.
+    std::fs::write(at.path("torn.tar.gz"), &whole[..whole.len() / 2]).unwrap();
+    at.put("config.json", r#"{"os":"linux","architecture":"amd64"}"#);
+    let config = "config.json:application/vnd.oci.image.config.v1+json";
+    let layer = "torn.tar.gz:application/vnd.oci.image.layer.v1.tar+gzip";
+    tool(&at, "oras", &["push", "--oci-layout", "--config", config, "torn:v1", layer]);
+    refused(&at, &["verify", "oci:torn:v1", "--platforms"], 8, &["it does not unpack"]);
+}
+
+#[test]
 fn a_release_is_what_its_index_says_and_damage_is_no_lie() {
     let at = release::large();
     push(&at, "oci:lay:v1");
     let audited = at.run(["verify", "oci:lay:v1", "--platforms"]).succeeds().stdout;
-    assert!(audited.contains("linux/amd64  true  2 for it, 0 for others"), "{audited}");
+    assert!(
+        audited.contains("linux/amd64  as stated  2 programs for it, 0 for others"),
+        "{audited}"
+    );
     let hex = xpost::digest::Digest::of(&at.read("xpost-out/linux-amd64/app")).hex();
     let path = format!("lay/blobs/sha256/{hex}");
     let mut bytes = at.read(&path);
