@@ -151,8 +151,14 @@ impl<'elf, 'data> Page<'elf, 'data> {
             .sections()
             .iter()
             .any(|section| section.is_loaded() && over(section.address.0, section.size));
+        // What is to leave would have to stay.
+        let mapped = load.file_size..end;
+        let leaves = self.elf.sections().iter().any(|section| {
+            let (range, is_there) = (section.range(), section.has_contents());
+            is_there && range.start < mapped.end && mapped.start < range.end
+        });
         let longer = Segment { file_size: end, memory_size: end, ..load.clone() };
-        (plain && !taken).then_some((index, longer))
+        (plain && !taken && !leaves).then_some((index, longer))
     }
 }
 

@@ -143,7 +143,8 @@ fn comparable(said: &str) -> String {
         if line.starts_with("of file ") {
             text.push_str("of file F");
         } else {
-            let mut words = line.split(' ').peekable();
+            // The columns are as wide as those numbers are.
+            let mut words = line.split_whitespace().peekable();
             while let Some(word) = words.next() {
                 text.push_str(word);
                 let next = words.peek().copied().unwrap_or_default();
