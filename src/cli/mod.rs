@@ -99,6 +99,9 @@ pub fn main() -> ExitCode {
         Err(error) => return not_to_run(&error),
     };
     let ui = Ui { json: cli.global.json, quiet: cli.global.quiet };
+    if let Err(error) = crate::fs::remove_on_signals() {
+        ui.warn(&format!("a signal would leave unfinished files behind: {error}"));
+    }
     let (name, outcome) = cli.command.run(&cli.global, ui);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

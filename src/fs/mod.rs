@@ -9,14 +9,17 @@ mod attributes;
 mod contents;
 #[cfg(unix)]
 mod map;
+mod temporary;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use attributes::{Attributes, Dates, Owner};
 pub use contents::{Contents, expect, release};
+pub use temporary::{is_temporary, remove_on_signals};
+
+use temporary::Temporary;
 
 /// A failed operation on a file: what was being done, to which path.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +43,11 @@ impl Error {
     }
 }
 
-/// Puts the verb and the path to an I/O error.
+/// Puts the verb and the path to an I/O error, unless it has them already.
 pub fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error { verb, path: path.to_owned(), source }
+    move |source| {
+        source.downcast().unwrap_or_else(|source| Error { verb, path: path.to_owned(), source })
+    }
 }
 
 /// The whole contents of a regular file.
@@ -290,28 +295,19 @@ pub enum Mode {
     Secret,
 }
 
-/// How the names of files begin that have not got theirs yet.
-const TEMPORARY: &str = ".xpost-";
-
-/// Whether a name in a directory is one that a run that was killed has left there.
-pub fn is_temporary(name: &str) -> bool {
-    name.starts_with(TEMPORARY) && name.ends_with(".tmp")
-}
-
 /// A file that appears under its name only when [`AtomicFile::commit`] is called.
 ///
 /// Dropped without a commit, it leaves nothing behind.
 #[derive(Debug)]
 pub struct AtomicFile {
     target: PathBuf,
-    temporary: PathBuf,
+    temporary: Temporary,
     file: Option<File>,
 }
 
 impl AtomicFile {
     /// Opens a temporary file beside `target`, whose directory is made where it is missing.
     pub fn create(target: &Path, mode: Mode) -> Result<Self> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         let directory = match target.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
@@ -334,19 +330,9 @@ impl AtomicFile {
         }
         #[cfg(not(unix))]
         let _ = mode;
-        // In a container every run may have the same process id, and a run that was killed leaves its file.
-        loop {
-            let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let temporary =
-                directory.join(format!("{TEMPORARY}{}-{count}.tmp", std::process::id()));
-            match options.open(&temporary) {
-                Ok(file) => {
-                    return Ok(Self { target: target.to_owned(), temporary, file: Some(file) });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(at("write", target)(error)),
-            }
-        }
+        let created = Temporary::create(directory, &options);
+        let (temporary, file) = created.map_err(at("write", target))?;
+        Ok(Self { target: target.to_owned(), temporary, file: Some(file) })
     }
 
     /// The path it will have.
@@ -356,13 +342,13 @@ impl AtomicFile {
 
     /// Where the bytes are until then, for a look at them before they get their name.
     pub fn temporary(&self) -> &Path {
-        &self.temporary
+        self.temporary.path()
     }
 
     /// Puts the finished file in its place, replacing what was there.
     pub fn commit(mut self) -> Result<()> {
         self.finish()?;
-        fs::rename(&self.temporary, &self.target).map_err(at("write", &self.target))
+        fs::rename(self.temporary(), &self.target).map_err(at("write", &self.target))
     }
 
     /// Puts the finished file in another place of the same file system: where a file goes may depend on what is in it.
@@ -371,14 +357,14 @@ impl AtomicFile {
         if let Some(directory) = target.parent() {
             create_dir_all(directory)?;
         }
-        fs::rename(&self.temporary, target).map_err(at("write", target))
+        fs::rename(self.temporary(), target).map_err(at("write", target))
     }
 
     /// Puts the finished file in its place unless something is there already.
     pub fn commit_new(mut self) -> Result<()> {
         self.finish()?;
-        fs::hard_link(&self.temporary, &self.target).map_err(at("write", &self.target))?;
-        fs::remove_file(&self.temporary).map_err(at("write", &self.target))
+        fs::hard_link(self.temporary(), &self.target).map_err(at("write", &self.target))?;
+        fs::remove_file(self.temporary()).map_err(at("write", &self.target))
     }
 
     /// Closes the file, with all of it on the disk: what a full disk says, it says here at the latest.
@@ -390,23 +376,21 @@ impl AtomicFile {
     }
 }
 
+/// Its errors carry the path: what a full disk says comes out of streams that know nothing of files.
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.file {
+        let written = match &mut self.file {
             Some(file) => file.write(bytes),
             None => Err(io::Error::other("already committed")),
-        }
+        };
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(kind, at("write", &self.target)(error)),
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.as_mut().map_or(Ok(()), File::flush)
-    }
-}
-
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        // After a commit there is nothing under this name any more.
-        let _ = fs::remove_file(&self.temporary);
     }
 }
 

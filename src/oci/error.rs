@@ -325,6 +325,10 @@ impl Error {
             Ok(ours) => return *ours,
             Err(other) => other,
         };
+        let boxed = match boxed.downcast::<fs::Error>() {
+            Ok(file) => return Self::File(*file),
+            Err(other) => other,
+        };
         #[cfg(feature = "net")]
         let boxed = match boxed.downcast::<crate::http::Error>() {
             Ok(source) => return Self::Http { step: step(), source: *source },
@@ -352,5 +356,5 @@ fn is_ours(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     if error.is::<crate::http::Error>() {
         return true;
     }
-    error.is::<Error>()
+    error.is::<Error>() || error.is::<fs::Error>()
 }

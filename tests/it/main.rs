@@ -26,6 +26,7 @@ mod forms;
 mod generated;
 mod identity;
 mod images;
+mod killed;
 mod laws;
 mod layouts;
 mod libraries;
