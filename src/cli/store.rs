@@ -21,9 +21,9 @@ use crate::oci::{
 /// How to reach a registry.
 #[derive(clap::Args, Debug, Clone)]
 pub(super) struct Reach {
-    /// Speak http without TLS to this registry
-    #[arg(long)]
-    plain_http: bool,
+    /// Speak http without TLS to this registry, or (=false) https to one of this machine as well
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    plain_http: Option<bool>,
     /// Open no socket, whatever the references say
     #[arg(long)]
     offline: bool,
@@ -58,7 +58,11 @@ impl Reach {
     }
 
     pub(super) fn plain(&self) -> Plain {
-        if self.plain_http { Plain::Always } else { Plain::Loopback }
+        match self.plain_http {
+            Some(true) => Plain::Always,
+            Some(false) => Plain::Never,
+            None => Plain::Loopback,
+        }
     }
 
     pub(super) fn http(&self) -> Result<http::Options, Failure> {

@@ -51,6 +51,14 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    /// The server is there, and speaks TLS, which it was not asked in.
+    #[error("{method} {url}: this is a server for https (--plain-http=false says so)")]
+    WantsTls {
+        /// The verb.
+        method: Method,
+        /// Without its query.
+        url: String,
+    },
     /// Nothing moved for too long.
     #[error("{method} {url}: no answer within {seconds} s")]
     Idle {
@@ -161,6 +169,20 @@ fn is_tls(error: &reqwest::Error) -> bool {
     false
 }
 
+/// Whether it is what servers for https answer to http: Go's (`Client sent an HTTP request to an HTTPS server.`), nginx's (`The
+/// plain HTTP request was sent to HTTPS port`), Apache's (`You're speaking plain HTTP to an SSL-enabled server port.`).
+pub(super) fn wants_tls(status: u16, body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    status == 400
+        && [
+            "http request to an https server",
+            "request was sent to https port",
+            "plain http to an ssl",
+        ]
+        .iter()
+        .any(|said| text.contains(said))
+}
+
 /// The first error of a registry's answer (OCI distribution-spec, "Error Codes") as ` (CODE: message)`.
 pub(super) fn message_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
@@ -185,6 +207,13 @@ pub(super) fn message_of(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_for_https_is_known_by_what_it_says() {
+        assert!(wants_tls(400, b"Client sent an HTTP request to an HTTPS server.\n"));
+        assert!(wants_tls(400, b"<center>The plain HTTP request was sent to HTTPS port</center>"));
+        assert!(!wants_tls(400, b"{}") && !wants_tls(500, b"HTTP request to an HTTPS server"));
+    }
 
     #[test]
     fn what_a_registry_says_is_shown_without_control_characters() {

@@ -18,6 +18,7 @@ pub use reqwest::{Method, StatusCode, Url};
 mod error;
 mod response;
 mod retry;
+mod tls;
 mod upload;
 
 pub use error::Error;
@@ -147,11 +148,7 @@ impl Http {
             builder = builder.no_proxy();
         }
         if let Some(pem) = &options.authorities {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-            if certificates.is_empty() {
-                return Err(Error::Authorities);
-            }
-            builder = builder.tls_certs_merge(certificates);
+            builder = builder.tls_backend_preconfigured(tls::config(pem)?);
         }
         let client = builder.build().map_err(|source| Error::Start { source: Box::new(source) })?;
         Ok(Self { runtime, client, options })

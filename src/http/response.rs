@@ -119,7 +119,12 @@ impl<'http> Response<'http> {
         let status = self.status().as_u16();
         let retry_after = self.header(header::RETRY_AFTER).and_then(retry::retry_after);
         let Place { method, url } = self.at.clone();
-        let message = error::message_of(&self.read_small(error::MAX_MESSAGE).unwrap_or_default());
+        let is_plain = self.url().scheme() == "http";
+        let body = self.read_small(error::MAX_MESSAGE).unwrap_or_default();
+        if is_plain && error::wants_tls(status, &body) {
+            return Error::WantsTls { method, url };
+        }
+        let message = error::message_of(&body);
         Error::Status { method, url, status, message, retry_after }
     }
 

@@ -1,5 +1,7 @@
 //! How bytes get to a registry and back: mounted, through a proxy, over TLS with an authority of one's own.
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -78,6 +80,67 @@ fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
     run(&at, &["pull", reference, "--ca-file", "authority.pem", "-o", "site"], &through).succeeds();
     run(&at, &["push", reference, "--ca-file", "release.pub"], &through)
         .exits(1, &["holds no PEM certificate"]);
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_trusted_where_it_is_named_as_others_do() {
+    let at = release::small();
+    let certify = |name: &str, addresses: &str| {
+        let mut openssl = tools::tool("openssl", at.home());
+        openssl.current_dir(at.home()).args(["req", "-x509", "-newkey", "ec", "-nodes"]);
+        openssl.args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2", "-addext"]);
+        openssl.arg(format!("subjectAltName={addresses}")).args(["-subj", "/CN=registry"]);
+        let (key, file) = (format!("{name}.key"), format!("{name}.pem"));
+        tools::stdout(openssl.args(["-keyout", &key, "-out", &file]));
+    };
+    certify("ours", "DNS:localhost,IP:127.0.0.1");
+    certify("other", "DNS:localhost,IP:127.0.0.1");
+    certify("misnamed", "DNS:registry.test");
+    let mut openssl = tools::tool("openssl", at.home());
+    let text =
+        tools::stdout(openssl.args(["x509", "-noout", "-text", "-in"]).arg(at.path("ours.pem")));
+    assert!(text.contains("CA:TRUE"), "{text}");
+    let start = |name: &str| {
+        let (pem, key) = (at.path(format!("{name}.pem")), at.path(format!("{name}.key")));
+        Server::start_with_tls(&pem, &key)
+    };
+    let server = start("ours");
+    let reference = format!("{}/app:v1", server.localhost());
+    let with = |file: &'static str| ["push", &reference, "--plain-http=false", "--ca-file", file];
+    at.run(with("ours.pem")).succeeds();
+    let pulled = ["pull", &reference, "--plain-http=false", "--ca-file", "ours.pem", "-o", "site"];
+    at.run(pulled).succeeds();
+    let oras = |arguments: &[&str]| {
+        let mut oras = tools::tool("oras", at.home());
+        oras.current_dir(at.home()).args(arguments).args(["--ca-file", "ours.pem"]);
+        tools::stdout(&mut oras)
+    };
+    oras(&["manifest", "fetch", "--plain-http=false", &reference]);
+    // Another one, also of that name, is another one.
+    at.run(with("other.pem")).exits(1, &["no trusted TLS connection"]);
+    at.run(["push", &reference, "--plain-http=false"]).exits(1, &["no trusted TLS connection"]);
+    let misnamed = start("misnamed");
+    let there = format!("{}/app:v1", misnamed.localhost());
+    at.run(["push", &there, "--plain-http=false", "--ca-file", "misnamed.pem"])
+        .exits(1, &["no trusted TLS connection", "not valid for name"]);
+    // Whoever speaks the wrong language hears which.
+    for arguments in [["push", &reference], ["verify", &reference], ["login", &server.localhost()]]
+    {
+        let mut command = at.command(arguments);
+        match arguments[0] {
+            "verify" => command.args(["--key", "release.pub"]),
+            "login" => command.args(["--username", "u", "--password-stdin"]),
+            _ => &mut command,
+        };
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(b"p");
+        let said = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains("a server for https (--plain-http=false"), "{arguments:?} {said}");
+    }
+    let plain = Server::start(Kind::Distribution);
+    at.run(["push", &plain.reference("app:v1"), "--plain-http=false"])
+        .exits(1, &["no trusted TLS connection", "--plain-http for a registry without TLS"]);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub enum Plain {
     Loopback,
     /// To every registry: `--plain-http`.
     Always,
+    /// To none: `--plain-http=false`.
+    Never,
 }
 
 /// A host, and who we are there.
@@ -72,7 +74,7 @@ impl Session {
         if here {
             options.proxy = Proxy::Never;
         }
-        if here || plain == Plain::Always {
+        if plain == Plain::Always || here && plain == Plain::Loopback {
             api = url("http")?;
         }
         let http = Http::new(options)
