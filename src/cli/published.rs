@@ -114,6 +114,9 @@ pub(super) fn report(
         };
         let _ = writeln!(text, "  tag {} {state}", tagged.tag);
     }
+    for tag in &receipt.joined {
+        let _ = writeln!(text, "  tag {tag} keeps what was there, and has what came");
+    }
     let _ = writeln!(text, "  {}", sent(receipt));
     if let Some(debug) = debug {
         let _ = writeln!(text, "{}\n  {}", ui::safe(&debug.place), sent(debug));
@@ -159,13 +162,13 @@ pub(super) fn report(
         failure = failure.because(if withheld.tag.starts_with("buildid-") {
             format!("{} belongs to another program ({})", withheld.tag, withheld.there)
         } else {
-            format!("{} has signatures that would be lost ({})", withheld.tag, withheld.there)
+            format!("{} has something else, which would be lost ({})", withheld.tag, withheld.there)
         });
     }
     Err(failure.after(value).hint(if of_debug_files {
         "two programs share a build-id: give each its own (xpost slim --build-id rewrite), or move the tag of another release with --force"
     } else {
-        "look at both (cosign tree); where these are not needed, xpost delete takes them away by their tag"
+        "look at both (cosign tree); --overwrite puts one in the place of the other"
     }))
 }
 

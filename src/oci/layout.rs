@@ -300,6 +300,10 @@ impl Store for Layout {
         Ok(Some(tag))
     }
 
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
     fn tags(&self) -> Result<Vec<Tag>, Error> {
         let tag = |entry: Descriptor| Tag::new(entry.annotations.get(annotation::REF_NAME)?);
         Ok(self.entries()?.into_iter().filter_map(tag).collect())

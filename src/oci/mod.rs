@@ -13,6 +13,7 @@ mod audit;
 #[cfg(feature = "net")]
 pub mod auth;
 mod complete;
+mod cosign;
 #[cfg(feature = "net")]
 pub mod credentials;
 mod delete;
@@ -43,6 +44,7 @@ pub mod reference;
 #[cfg(feature = "net")]
 mod registry;
 pub mod store;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod unpack;

@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::Error;
 use super::at_once;
-use super::graph::{DebugFile, Graph, GraphBlob};
-use super::manifest::{Descriptor, Document, Node, annotation, media};
+use super::graph::{Graph, GraphBlob};
+use super::manifest::{Descriptor, Document, Node};
 use super::reference::Tag;
 use super::store::{self, Opener, State, Store};
-use crate::build_id::BuildId;
+use super::tags;
 use crate::digest::Digest;
 
 /// How often another writer may be in between.
@@ -113,6 +113,8 @@ pub struct Receipt {
     pub manifests: Vec<Upload>,
     /// The tags of debug files that point at this release's.
     pub build_id_tags: Vec<String>,
+    /// Tags of cosign 2 under which what was there and what came stand together.
+    pub joined: Vec<String>,
     /// Tags that belong to something else and were left alone.
     pub withheld: Vec<Withheld>,
     /// The fallback tags that had to be written.
@@ -176,6 +178,7 @@ impl Receipt {
             blobs: Vec::new(),
             manifests: Vec::new(),
             build_id_tags: Vec::new(),
+            joined: Vec::new(),
             withheld: Vec::new(),
             fallback_tags: Vec::new(),
         }
@@ -242,22 +245,10 @@ pub fn push(
     observer(Event::Checking);
     receipt.fallback_tags = ensure_all_listed(store, graph)?;
     read_back(store, graph)?;
-    let mut programs: BTreeMap<&BuildId, &Digest> = BTreeMap::new();
-    for debug in &graph.debug_files {
-        // Of two programs in one release the first has the tag: nobody could say for which it was to be moved.
-        let first = *programs.entry(&debug.build_id).or_insert(&debug.load_digest);
-        let policy =
-            if *first == debug.load_digest { options.build_ids } else { BuildIds::Withhold };
-        match tag_build_id(store, debug, policy)? {
-            // Images share the debug files of one platform, and programs a build-id.
-            None if receipt.build_id_tags.contains(&debug.build_id.tag()) => {}
-            None => receipt.build_id_tags.push(debug.build_id.tag()),
-            Some(withheld) => receipt.withheld.push(withheld),
-        }
-    }
-    for (tag, node) in &graph.companions {
-        receipt.withheld.extend(tag_companion(store, tag, node)?);
-    }
+    (receipt.build_id_tags, receipt.withheld) = tags::build_ids(store, graph, options.build_ids)?;
+    let (joined, withheld) = tags::companions(store, graph, options.occupied)?;
+    receipt.joined = joined;
+    receipt.withheld.extend(withheld);
     // Looked at again: where the list is a tag, another push may have written it from what it read before ours.
     ensure_all_listed(store, graph)?;
     if let Some(root) = &graph.root {
@@ -424,66 +415,14 @@ fn ensure_listed(
 
 /// Makes the store list the referrers of every manifest that has some. Gives the fallback tags that were written.
 fn ensure_all_listed(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<String>, Error> {
-    let mut written = Vec::new();
-    for (subject, entries) in graph.subjects() {
-        written.extend(ensure_listed(store, &subject, &entries)?.map(|tag| tag.to_string()));
-    }
-    Ok(written)
+    let written = at_once::each_put(store, &graph.subjects(), |(subject, entries)| {
+        Ok(ensure_listed(store, subject, entries)?.map(|tag| tag.to_string()))
+    })?;
+    Ok(written.into_iter().flatten().collect())
 }
 
 /// The manifests once more, as a reader sees them. Of each blob the store has said that it is there.
 fn read_back(store: &dyn Store, graph: &Graph<'_>) -> Result<(), Error> {
     // The digest is checked on the way, so these are the bytes.
     at_once::each(&graph.nodes, |node| store::load(store, &node.descriptor)).map(|_| ())
-}
-
-/// Points `buildid-<hex>` at a debug manifest, unless it belongs to another program: two programs with one build-id
-/// are somebody's mistake, and whoever debugs the older one shall not find the newer one's names.
-fn tag_build_id(
-    store: &dyn Store,
-    debug: &DebugFile,
-    policy: BuildIds,
-) -> Result<Option<Withheld>, Error> {
-    let load_digest = debug.load_digest.to_string();
-    let is_ours = |document: &Document| {
-        let loads = document.annotations().get(annotation::LOAD_DIGEST);
-        policy == BuildIds::Force
-            || document.kind() == media::DEBUG && loads.is_some_and(|loads| *loads == load_digest)
-    };
-    set_unless_foreign(store, &Tag::build_id(&debug.build_id), &debug.node, &is_ours)
-}
-
-/// Points a tag of cosign 2 at what it points at in the source, unless that would lose a signature that is there.
-fn tag_companion(store: &dyn Store, tag: &Tag, node: &Node) -> Result<Option<Withheld>, Error> {
-    let layers = |document: Document| match document {
-        Document::Manifest(manifest) => {
-            manifest.layers.into_iter().map(|layer| layer.digest).collect::<Vec<_>>()
-        }
-        Document::Index(_) => Vec::new(),
-    };
-    let ours = layers(node.document()?);
-    let is_part =
-        |document: &Document| layers(document.clone()).iter().all(|digest| ours.contains(digest));
-    set_unless_foreign(store, tag, node, &is_part)
-}
-
-/// Sets a tag that is not there, or points at something that `may_go`.
-fn set_unless_foreign(
-    store: &dyn Store,
-    tag: &Tag,
-    node: &Node,
-    may_go: &dyn Fn(&Document) -> bool,
-) -> Result<Option<Withheld>, Error> {
-    let ours = node.descriptor.digest;
-    if let Some(there) = store.tagged(tag)? {
-        if there.descriptor.digest == ours {
-            return Ok(None);
-        }
-        if !there.document().is_ok_and(|document| may_go(&document)) {
-            let (tag, there) = (tag.to_string(), there.descriptor.digest);
-            return Ok(Some(Withheld { tag, there, ours }));
-        }
-    }
-    store.put_tag(tag, node)?;
-    Ok(None)
 }

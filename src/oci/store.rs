@@ -98,6 +98,11 @@ pub trait Store: Sync {
     /// Gives the tag that was written for it.
     fn list(&self, subject: &Digest, entries: &[Descriptor]) -> Result<Option<Tag>, Error>;
 
+    /// Whether it shows in what order things were put.
+    fn keeps_order(&self) -> bool {
+        false
+    }
+
     /// All tags, in no order.
     fn tags(&self) -> Result<Vec<Tag>, Error>;
 

@@ -72,6 +72,66 @@ fn a_copy_keeps_what_cosign_signed_from_and_to_any_kind_of_registry() {
 }
 
 #[test]
+fn signatures_of_cosign_2_that_both_sides_have_stand_together() {
+    for kind in [Kind::Distribution, Kind::Cuelabs] {
+        let (at, server) = (release::small(), Server::start(kind));
+        let source = format!("{}/org/app:v1", server.localhost());
+        let mirror = format!("{}/mirror/app:v1", server.localhost());
+        let digest = push(&at, &source);
+        let sign = |key: &str, reference: &str| {
+            cosign(&at, &["generate-key-pair", "--output-key-prefix", key]);
+            let file = format!("{key}.key");
+            let options =
+                BY_COSIGN.map(|word| if word == "cosign.key" { file.as_str() } else { word });
+            let by_digest = reference.replace(":v1", &format!("@{digest}"));
+            // As if both were the same place: then two keys sign the same bytes.
+            let same = format!("{}/org/app", server.localhost());
+            let same = ["--new-bundle-format=false", "--sign-container-identity", &same];
+            cosign(&at, &[&["sign"], &options[..], &same, &[&by_digest]].concat());
+        };
+        let holds = |keys: &[&str], reference: &str| {
+            for key in keys {
+                let key = format!("{key}.pub");
+                let verify = ["verify", "--new-bundle-format=false", "--insecure-ignore-tlog"];
+                let with = ["--allow-insecure-registry", "--key", &key, reference];
+                cosign(&at, &[&verify[..], &with].concat());
+            }
+        };
+        sign("first", &source);
+        at.run(["copy", &source, &mirror]).succeeds();
+        holds(&["first"], &mirror);
+        sign("there", &mirror);
+        sign("later", &source);
+        let copied = at.run(["copy", &source, &mirror, "--json"]).succeeds().json();
+        let tag = format!("{}.sig", digest.replace(':', "-"));
+        assert_eq!(copied["receipt"]["joined"], json!([tag]), "{copied}");
+        holds(&["first", "there", "later"], &mirror);
+        // Again there is nothing to do, and back again it is all of them.
+        let again = at.run(["copy", &source, &mirror, "--json"]).succeeds().json();
+        assert_eq!(again["receipt"]["joined"], json!([]), "{again}");
+        at.run(["copy", &mirror, &source]).succeeds();
+        holds(&["first", "there", "later"], &source);
+        // What can not be joined stays, and the other takes its place where that was asked for.
+        at.put("note.txt", "else\n");
+        let other = format!("{}/mirror/app:{tag}", server.localhost());
+        tools::stdout(tools::tool("oras", at.home()).current_dir(at.home()).args([
+            "push",
+            "--plain-http",
+            &other,
+            "note.txt:text/plain",
+        ]));
+        let said = [
+            "some of it without its tag",
+            "has something else, which would be lost",
+            "--overwrite",
+        ];
+        at.run(["copy", &source, &mirror]).exits(3, &said);
+        at.run(["copy", &source, &mirror, "--overwrite"]).succeeds();
+        holds(&["first", "there", "later"], &mirror);
+    }
+}
+
+#[test]
 fn others_read_a_copy_and_what_others_made_is_copied() {
     let (from, to) = (Server::start(Kind::Ggcr), Server::start(Kind::Distribution));
     let at = release::small();

@@ -1,0 +1,101 @@
+//! The tags that a push sets beside its own: those of debug files, and those that cosign 2 keeps beside a manifest. What others
+//! rely on is not taken from them.
+
+use super::Error;
+use super::at_once;
+use super::cosign::{self, Fate};
+use super::graph::{DebugFile, Graph};
+use super::manifest::{annotation, media};
+use super::push::{BuildIds, Occupied, Withheld};
+use super::reference::Tag;
+use super::store::{Store, Verified};
+
+/// Sets the tags of all debug files. Gives those that point at ours, each once.
+///
+/// Of two programs with one build-id the first has the tag: nobody could say for which it was to be moved.
+pub(super) fn build_ids(
+    store: &dyn Store,
+    graph: &Graph<'_>,
+    policy: BuildIds,
+) -> Result<(Vec<String>, Vec<Withheld>), Error> {
+    let mut shared: Vec<Vec<&DebugFile>> = Vec::new();
+    for debug in &graph.debug_files {
+        match shared.iter_mut().find(|of| of.iter().any(|one| one.build_id == debug.build_id)) {
+            Some(of) => of.push(debug),
+            None => shared.push(vec![debug]),
+        }
+    }
+    let set = at_once::each_put(store, &shared, |of| {
+        let first = of.first().map(|first| first.load_digest);
+        let each = of.iter().map(|debug| {
+            let is_first = first == Some(debug.load_digest);
+            build_id(store, debug, if is_first { policy } else { BuildIds::Withhold })
+        });
+        each.collect::<Result<Vec<_>, _>>()
+    })?;
+    let (mut tags, mut withheld) = (Vec::new(), Vec::new());
+    for (of, set) in shared.iter().zip(set) {
+        let is_ours = set.iter().any(Option::is_none);
+        tags.extend(of.first().filter(|_| is_ours).map(|debug| debug.build_id.tag()));
+        withheld.extend(set.into_iter().flatten());
+    }
+    Ok((tags, withheld))
+}
+
+/// Points `buildid-<hex>` at a debug manifest, unless it belongs to another program: two programs with one build-id
+/// are somebody's mistake, and whoever debugs the older one shall not find the newer one's names.
+fn build_id(
+    store: &dyn Store,
+    debug: &DebugFile,
+    policy: BuildIds,
+) -> Result<Option<Withheld>, Error> {
+    let (tag, ours) = (Tag::build_id(&debug.build_id), debug.node.descriptor.digest);
+    if let Some(there) = store.tagged(&tag)? {
+        if there.descriptor.digest == ours {
+            return Ok(None);
+        }
+        let load_digest = debug.load_digest.to_string();
+        let is_ours = there.document().is_ok_and(|document| {
+            let loads = document.annotations().get(annotation::LOAD_DIGEST);
+            document.kind() == media::DEBUG && loads == Some(&load_digest)
+        });
+        if policy == BuildIds::Withhold && !is_ours {
+            let (tag, there) = (tag.to_string(), there.descriptor.digest);
+            return Ok(Some(Withheld { tag, there, ours }));
+        }
+    }
+    store.put_tag(&tag, &debug.node)?;
+    Ok(None)
+}
+
+/// Sets the tags of cosign 2. Gives those under which what was there and what came stand together.
+pub(super) fn companions(
+    store: &dyn Store,
+    graph: &Graph<'_>,
+    occupied: Occupied,
+) -> Result<(Vec<String>, Vec<Withheld>), Error> {
+    let (mut joined, mut withheld) = (Vec::new(), Vec::new());
+    for (tag, node) in &graph.companions {
+        let Some(there) = store.tagged(tag)? else {
+            store.put_tag(tag, node)?;
+            continue;
+        };
+        match cosign::fate(store, tag, &there, node)? {
+            Fate::Stays => {}
+            Fate::Moves => store.put_tag(tag, node)?,
+            Fate::Foreign if occupied == Occupied::Overwrite => store.put_tag(tag, node)?,
+            Fate::Joined { manifest, config } => {
+                let (node, blob) = (manifest.to_node(), &manifest.config);
+                store.put_blob(blob, &|| Ok(Verified::new(config.as_slice(), blob)))?;
+                store.put_manifest(&node)?;
+                store.put_tag(tag, &node)?;
+                joined.push(tag.to_string());
+            }
+            Fate::Foreign => {
+                let (there, ours) = (there.descriptor.digest, node.descriptor.digest);
+                withheld.push(Withheld { tag: tag.to_string(), there, ours });
+            }
+        }
+    }
+    Ok((joined, withheld))
+}
