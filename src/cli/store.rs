@@ -75,6 +75,11 @@ impl Reach {
     /// The credentials that the command line names; standard input can be read once.
     pub(super) fn given(&self) -> Result<Option<Credentials>, Failure> {
         let Some(username) = self.username.clone() else { return Ok(None) };
+        // RFC 7617, 2: what comes behind the first one is the password.
+        if username.contains(':') {
+            return Err(Failure::plain(Exit::Usage, "cannot use the user name")
+                .because("it has a ':', which ends a user name wherever it is sent"));
+        }
         let unusable =
             |reason: &str| Failure::plain(Exit::Usage, "cannot use the password").because(reason);
         let password = String::from_utf8(fs::read_stdin(MAX_PASSWORD)?)
@@ -179,6 +184,9 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
         (Error::NoTag { .. }, _) => failure.hint("add a tag (:v1) or a digest (@sha256:…)"),
         (Error::Credentials { .. }, _) => failure
             .hint("put that right, or do without it: --username NAME --password-stdin"),
+        (Error::Elsewhere { .. }, _) => failure.hint(
+            "logging in does not help there: links of that kind go stale, so try again; else a proxy or a clock may be in the way",
+        ),
         (_, Exit::Authentication) => failure
             .hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),
         (_, Exit::Network) => failure.hint("this may pass: try again"),

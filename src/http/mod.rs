@@ -22,7 +22,7 @@ mod tls;
 mod upload;
 
 pub use error::Error;
-pub use response::{Response, shown};
+pub use response::{HTML, Response, shown};
 pub use retry::{Attempts, Patience};
 
 use response::Place;
@@ -318,5 +318,7 @@ mod tests {
         let url: Url =
             "https://user:word@h.example:8443/v2/x?_state=secret".parse().expect("a URL");
         assert_eq!(shown(&url), "https://h.example:8443/v2/x");
+        let file: Url = "file:///etc/passwd".parse().expect("a URL");
+        assert_eq!(shown(&file), "file:/etc/passwd");
     }
 }

@@ -41,9 +41,15 @@ impl Place {
     }
 }
 
+/// What networks with a login page, and servers that are something else, answer.
+pub const HTML: &str = "text/html";
+
 /// A URL as messages may show it.
 pub fn shown(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
+    match url.origin() {
+        origin if origin.is_tuple() => format!("{}{}", origin.ascii_serialization(), url.path()),
+        _ => format!("{}:{}", url.scheme(), url.path()),
+    }
 }
 
 /// An answer; its body is read from it.
@@ -119,12 +125,15 @@ impl<'http> Response<'http> {
         let status = self.status().as_u16();
         let retry_after = self.header(header::RETRY_AFTER).and_then(retry::retry_after);
         let Place { method, url } = self.at.clone();
-        let is_plain = self.url().scheme() == "http";
+        let (is_plain, kind) = (self.url().scheme() == "http", self.media_type());
         let body = self.read_small(error::MAX_MESSAGE).unwrap_or_default();
         if is_plain && error::wants_tls(status, &body) {
             return Error::WantsTls { method, url };
         }
-        let message = error::message_of(&body);
+        let message = match kind.as_str() {
+            HTML => " (a web page: is this the server that was meant?)".to_owned(),
+            _ => error::message_of(&body),
+        };
         Error::Status { method, url, status, message, retry_after }
     }
 

@@ -100,6 +100,15 @@ pub struct TokenRequest {
     pub form: Option<String>,
 }
 
+/// Why there is no answer to a challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// These credentials are not what it takes, as a sentence.
+    Credentials(&'static str),
+    /// Nobody could answer it, whatever the credentials: what is wrong with it.
+    Challenge(String),
+}
+
 /// The answer to a `401`.
 ///
 /// `scopes` are what we are about to do; a token is asked for all of them at once, because a registry wants to see one
@@ -107,22 +116,22 @@ pub struct TokenRequest {
 /// redirect either.
 ///
 /// # Errors
-/// Why these credentials cannot answer these challenges, as a sentence.
+/// Why there is none.
 pub fn answer(
     challenges: &[Challenge],
     credentials: &Credentials,
     scopes: &[String],
     api: &Url,
-) -> Result<Step, String> {
+) -> Result<Step, Unanswered> {
     let bearer = challenges.iter().find_map(|challenge| match challenge {
         Challenge::Bearer { realm, service, scope } => Some((realm, service, scope)),
         Challenge::Basic => None,
     });
     if let Some((realm, service, asked)) = bearer {
-        let mut url: Url =
-            realm.parse().map_err(|_| "its token server has no valid URL".to_owned())?;
+        let bad = |reason: String| Unanswered::Challenge(format!("its token server {reason}"));
+        let mut url: Url = realm.parse().map_err(|_| bad("has no valid URL".to_owned()))?;
         http::may_lead(api, &url)
-            .map_err(|reason| format!("its token server leads {reason} ({})", http::shown(&url)))?;
+            .map_err(|reason| bad(format!("leads {reason}, {}", http::shown(&url))))?;
         // The scope that the registry asks for can be narrower than what we are about to do, or about another thing.
         let ours = |asked: &&str| scopes.iter().any(|scope| resource(scope) == resource(asked));
         let asked = asked.as_deref().filter(|asked| !ours(asked));
@@ -135,14 +144,19 @@ pub fn answer(
         )));
     }
     if !challenges.contains(&Challenge::Basic) {
-        return Err("it asks for credentials in a way that is not known".to_owned());
+        return Err(Unanswered::Challenge(
+            "it asks for credentials, and not in one of the ways that registries have (Basic, Bearer)"
+                .to_owned(),
+        ));
     }
     match credentials {
         Credentials::Basic { username, password } => Ok(Step::Authorize(basic(username, password))),
         Credentials::IdentityToken(_) => {
-            Err("it wants a password, and there is only a token".to_owned())
+            Err(Unanswered::Credentials("it wants a password, and there is only a token"))
         }
-        Credentials::Anonymous => Err("it wants a password, and there is none".to_owned()),
+        Credentials::Anonymous => {
+            Err(Unanswered::Credentials("it wants a password, and there is none"))
+        }
     }
 }
 
@@ -200,7 +214,7 @@ pub fn authorization_of(body: &[u8]) -> Option<String> {
         access_token: Option<String>,
     }
     let Answer { token, access_token } = serde_json::from_slice(body).ok()?;
-    let token = token.or(access_token).filter(|token| !token.is_empty())?;
+    let token = [token, access_token].into_iter().flatten().find(|token| !token.is_empty())?;
     token.bytes().all(|byte| byte.is_ascii_graphic()).then(|| format!("Bearer {token}"))
 }
 
@@ -219,7 +233,7 @@ mod tests {
         Credentials::Basic { username: "u".to_owned(), password: "p:w".to_owned() }
     }
 
-    fn step(header: &str, credentials: &Credentials) -> Result<Step, String> {
+    fn step(header: &str, credentials: &Credentials) -> Result<Step, Unanswered> {
         answer(&challenges(header), credentials, &[SCOPE.to_owned()], &url(API))
     }
 

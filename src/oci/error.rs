@@ -23,6 +23,16 @@ pub enum Error {
         #[source]
         source: crate::http::Error,
     },
+    /// A registry sent us on to another host, and that refuses access: our credentials are none of its business.
+    #[cfg(feature = "net")]
+    #[error("cannot {step}: it is on another host, and that refuses access")]
+    Elsewhere {
+        /// What was being done, as a verb and its object.
+        step: String,
+        /// What it said.
+        #[source]
+        source: Box<crate::http::Error>,
+    },
     /// A stream of bytes broke for a reason that is not one of the others.
     #[error("cannot {step}")]
     Stream {
@@ -287,6 +297,8 @@ impl Error {
                 _ => Kind::Other,
             },
             Self::Mirror { source } => source.kind(),
+            #[cfg(feature = "net")]
+            Self::Elsewhere { .. } => Kind::Authentication,
             Self::File(_) | Self::Stream { .. } | Self::NotListed { .. } => Kind::Other,
             Self::Unauthorized { .. } | Self::Credentials { .. } => Kind::Authentication,
             Self::NotFound { .. } | Self::NoPlatform { .. } | Self::Incomplete { .. } => {

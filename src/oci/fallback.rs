@@ -79,7 +79,8 @@ pub(super) fn without(there: &Node, gone: &Digest) -> Remains {
 /// # Errors
 /// Why it is no index.
 pub(super) fn entries(index: &[u8]) -> Result<Vec<Descriptor>, String> {
-    let document: Value = serde_json::from_slice(index).map_err(|error| error.to_string())?;
+    let document: Value =
+        serde_json::from_slice(index).map_err(|error| manifest::json_problem(&error))?;
     let list = match document.get("manifests") {
         Some(Value::Array(list)) => list.as_slice(),
         // What Go makes of a list without entries.

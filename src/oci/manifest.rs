@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
 
 use super::Error;
 pub use super::names::{annotation, media};
@@ -289,7 +290,7 @@ impl Document {
         let malformed =
             |reason: String| Error::Malformed { what: descriptor.digest.to_string(), reason };
         let shape: Shape =
-            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+            serde_json::from_slice(bytes).map_err(|error| malformed(json_problem(&error)))?;
         // A document that one reader takes for an index and the next for a manifest is an attack
         // (CVE-2021-41190): its own type decides, and everything else has to agree.
         let stated = [shape.media_type.as_str(), &descriptor.media_type];
@@ -308,7 +309,7 @@ impl Document {
                 )));
             }
         }
-        .map_err(|error| malformed(error.to_string()))
+        .map_err(|error| malformed(json_problem(&error)))
     }
 
     /// The manifest it belongs to.
@@ -332,6 +333,25 @@ impl Document {
         match self {
             Self::Manifest(manifest) => &manifest.annotations,
             Self::Index(index) => &index.annotations,
+        }
+    }
+}
+
+/// What is wrong with a document, without the names that things have in here.
+pub(super) fn json_problem(error: &serde_json::Error) -> String {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    match error.classify() {
+        Category::Eof => format!("its JSON breaks off at {place}"),
+        Category::Syntax | Category::Io => format!("it is no JSON: {error}"),
+        Category::Data => {
+            let text = error.to_string();
+            let text = text.split(" at line ").next().unwrap_or_default();
+            // `invalid type: null, expected struct Manifest`
+            let text = match text.split_once("expected struct ") {
+                Some((before, _)) => format!("{before}expected an object"),
+                None => text.to_owned(),
+            };
+            format!("{text} at {place}")
         }
     }
 }
@@ -383,6 +403,15 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_document_is_said_without_our_names() {
+        let said = |text: &str| json_problem(&serde_json::from_str::<Index>(text).expect_err(text));
+        assert_eq!(said(r#"{"manifests":["#), "its JSON breaks off at line 1, column 14");
+        assert!(said("<html>").starts_with("it is no JSON: "), "{}", said("<html>"));
+        let other = said(r#"{"schemaVersion":2,"manifests":[1]}"#);
+        assert_eq!(other, "invalid type: integer `1`, expected an object at line 1, column 33");
+    }
 
     fn parse(media_type: &str, text: &str) -> Result<Document, Error> {
         Node::of(media_type, text.as_bytes().to_vec()).document()

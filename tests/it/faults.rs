@@ -157,6 +157,21 @@ fn what_is_compressed_on_the_way_is_not_what_was_asked_for() {
 }
 
 #[test]
+fn a_host_that_a_registry_leads_to_and_that_refuses_is_named() {
+    let elsewhere = Faulty::before("127.0.0.1:1", |_, _, _| answer("403 Forbidden", "", b""));
+    let there = elsewhere.reference("blob");
+    let (server, at) = published();
+    let location = format!("Location: http://{there}\r\n");
+    let faulty = Faulty::before(&server.host(), move |_, asked, answer| match is_blob(asked) {
+        true => self::answer("307 Temporary Redirect", &location, b""),
+        false => answer,
+    });
+    let pull = ["pull", &faulty.reference("app:v1"), "-o", "site"];
+    let ran = refused(&at, &pull, 6, &["another host", &there, "logging in does not help"]);
+    assert!(!ran.stderr.contains("log in first"), "{ran:?}");
+}
+
+#[test]
 fn redirects_in_circles_end() {
     let circle = |asked: &str, _: Vec<u8>| {
         let path = asked.split(' ').next_back().unwrap_or_default();

@@ -135,6 +135,8 @@ fn what_is_no_registry_gets_no_password_kept() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     with_input(login(&format!("127.0.0.1:{port}")), PASSWORD).exits(7, &["cannot log in to"]);
     at.run(["login", "ghcr.io"]).exits(2, &["--password-stdin"]);
+    let command = at.command(["login", "ghcr.io", "--username", "a:b", "--password-stdin"]);
+    with_input(command, PASSWORD).exits(2, &["cannot use the user name", "':'"]);
     assert!(at.list().is_empty());
 }
 

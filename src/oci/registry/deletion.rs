@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::referrers::{MAX_ROUNDS, next_page};
 use super::{Digest, Error, MAX_MANIFEST, Method, Registry, Request, Store, Tag, session};
 use crate::oci::fallback::{self, Remains};
+use crate::oci::manifest::json_problem;
 
 /// A repository with more of them is one of nightly builds; every one may need what should go.
 const MAX_TAGS: usize = 10_000;
@@ -40,7 +41,7 @@ impl Registry {
             let bytes = session::document(response, &step)?;
             let listing = serde_json::from_slice::<Listing>(&bytes).map_err(|error| {
                 let what = format!("the list of tags of {}", self.name());
-                Error::Malformed { what, reason: error.to_string() }
+                Error::Malformed { what, reason: json_problem(&error) }
             })?;
             let tags = listing.tags.unwrap_or_default();
             found.extend(tags.iter().filter_map(|tag| Tag::new(tag)));
@@ -76,7 +77,8 @@ impl Registry {
     /// adds something looks again by itself.
     pub(super) fn shorten_list(&self, subject: &Digest, referrer: &Digest) -> Result<(), Error> {
         let tag = Tag::fallback(subject);
-        for _ in 0..MAX_ROUNDS {
+        let mut rounds = 0;
+        loop {
             let Some((there, etag)) = self.get_manifest(tag.as_str())? else { return Ok(()) };
             let rest = match fallback::without(&there, referrer) {
                 Remains::All => return Ok(()),
@@ -88,10 +90,12 @@ impl Registry {
             };
             match self.put(tag.as_str(), &rest, etag) {
                 Ok(()) => return Ok(()),
-                Err(Error::Http { source, .. }) if source.status() == Some(412) => {}
+                // Another writer was quicker.
+                Err(Error::Http { source, .. })
+                    if source.status() == Some(412) && rounds < MAX_ROUNDS => {}
                 Err(error) => return Err(error),
             }
+            rounds += 1;
         }
-        Ok(())
     }
 }

@@ -109,7 +109,7 @@ impl Registry {
         }
         let response = self.session.expect_success(response, &step)?;
         let media_type = response.media_type();
-        if media_type == "text/html" {
+        if media_type == http::HTML {
             return Err(web_page(&response));
         }
         let stated = stated_digest(&response);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::Error;
 use crate::http::header::{self, HeaderValue};
 use crate::http::{self, Http, Method, Proxy, Request, Response, Url};
-use crate::oci::auth::{self, Step, TokenRequest};
+use crate::oci::auth::{self, Step, TokenRequest, Unanswered};
 use crate::oci::credentials::{Credentials, Login};
 use crate::oci::host::Host;
 use crate::oci::manifest::MAX_MANIFEST;
@@ -126,7 +126,7 @@ impl Session {
         let asked = self.state().authorization.is_some();
         match response.status().as_u16() {
             // Behind a login page, for one, there is no registry (distribution-spec, "Determining Support").
-            200..=299 if response.media_type() == "text/html" => Err(super::web_page(&response)),
+            200..=299 if response.media_type() == http::HTML => Err(super::web_page(&response)),
             _ => self.expect_success(response, &step).map(|_| asked),
         }
     }
@@ -149,7 +149,8 @@ impl Session {
         self.log_in(&response, request.headers.get(header::AUTHORIZATION), until)?;
         self.authorize(&mut request);
         let response = self.http.send(&request).map_err(failed)?;
-        if response.status() == 401 { Err(self.refused(response)) } else { Ok(response) }
+        let refused = response.status() == 401 && self.is_ours(response.url());
+        if refused { Err(self.refused(response)) } else { Ok(response) }
     }
 
     /// Adds what the registry accepted last, where the request goes there.
@@ -176,13 +177,20 @@ impl Session {
         let offered = response.headers().get_all(header::WWW_AUTHENTICATE);
         let offered = offered.iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<_> = offered.flat_map(auth::challenges).collect();
+        if challenges.is_empty() && response.media_type() == http::HTML {
+            return Err(super::web_page(response));
+        }
         let credentials = match state.credentials.take() {
             Some(credentials) => credentials,
             None => self.login.credentials(&self.host, self.repository.as_deref())?,
         };
         let step = auth::answer(&challenges, &credentials, &state.scopes, &self.api);
         state.credentials = Some(credentials.clone());
-        let authorization = match step.map_err(|reason| self.unauthorized(&credentials, reason))? {
+        let step = step.map_err(|unanswered| match unanswered {
+            Unanswered::Credentials(reason) => self.unauthorized(&credentials, reason.to_owned()),
+            Unanswered::Challenge(reason) => super::malformed(response.url(), &reason),
+        })?;
+        let authorization = match step {
             Step::Authorize(value) => value,
             Step::FetchToken(request) => self.fetch_token(&request, &credentials, until)?,
         };
@@ -262,7 +270,11 @@ impl Session {
     ) -> Result<Response<'http>, Error> {
         match response.status().as_u16() {
             200..=299 => Ok(response),
-            401 | 403 => Err(self.refused(response)),
+            401 | 403 if self.is_ours(response.url()) => Err(self.refused(response)),
+            401 | 403 => {
+                let source = Box::new(response.into_error());
+                Err(Error::Elsewhere { step: step(), source })
+            }
             _ => Err(Error::Http { step: step(), source: response.into_error() }),
         }
     }

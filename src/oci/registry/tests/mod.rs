@@ -433,6 +433,44 @@ fn wrong_credentials_at_the_token_server_are_an_authentication_error() {
 }
 
 #[test]
+fn who_refuses_is_who_is_named() {
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let other = Server::start(move |_, _| {
+            answer(
+                status,
+                "Content-Type: text/html\r\nWWW-Authenticate: Basic realm=x\r\n",
+                b"<html>",
+            )
+        });
+        let there = other.address.clone();
+        let location = format!("Location: http://{there}/blob?secret=x\r\n");
+        let server = Server::start(move |_, _| answer("307 Temporary Redirect", &location, b""));
+        let error = fetch(&server.registry_as(user()), &blob(b"0123456789")).expect_err("refused");
+        assert!(matches!(error, Error::Elsewhere { .. }), "{error}");
+        let Error::Elsewhere { source, .. } = &error else { return };
+        let said = source.to_string();
+        assert!(said.starts_with(&format!("GET http://{there}/blob: ")), "{said}");
+        assert!(said.contains("a web page") && !said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
+fn a_challenge_that_nobody_could_answer_is_no_matter_of_credentials() {
+    for (headers, said) in [
+        ("Content-Type: text/html\r\n", "is this a registry?"),
+        ("", "not in one of the ways"),
+        ("WWW-Authenticate: Negotiate\r\n", "not in one of the ways"),
+        ("WWW-Authenticate: Bearer realm=\"file:///etc/x\"\r\n", "another protocol, file:/etc/x"),
+        ("WWW-Authenticate: Bearer realm=\"//\"\r\n", "its token server has no valid URL"),
+    ] {
+        let server = Server::start(move |_, _| answer("401 Unauthorized", headers, b"<html>"));
+        let error = server.registry_as(user()).tagged(&v1()).expect_err("refused");
+        assert_eq!(error.kind(), Kind::Damaged, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[test]
 fn a_redirect_to_another_host_does_not_take_the_credentials_along() {
     let other = Server::start(|_, _| answer("200 OK", "", b"0123456789"));
     let location = format!("Location: http://{}/elsewhere\r\n", other.address);
