@@ -118,6 +118,14 @@ pub enum Error {
         /// `sections` or `symbols`.
         what: &'static str,
     },
+    /// The names of symbols are in a section that is no string table.
+    #[error(
+        "the symbol table's names (sh_link) are in section {section}, which is no string table"
+    )]
+    NoStringTable {
+        /// The section.
+        section: u32,
+    },
     /// A table's size is not a multiple of its entries'.
     #[error(
         "section {section}: a table of {size} bytes cannot hold whole entries of {entry} bytes"

@@ -224,7 +224,8 @@ impl<'data> Elf<'data> {
 
     /// The sections that are loaded and not empty, without the notes, which a debug file has as well.
     pub fn loaded_sections(&self) -> impl Iterator<Item = &Section<'data>> {
-        self.sections.iter().filter(|section| {
+        // The first header is of no section, whatever it says.
+        self.sections.iter().skip(1).filter(|section| {
             let counts = !matches!(section.kind, elf::SHT_NOTE | elf::SHT_NULL);
             section.is_loaded() && section.size != 0 && counts
         })

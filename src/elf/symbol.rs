@@ -101,6 +101,9 @@ impl<'data> SymbolTable<'data> {
         let names = elf
             .section(SectionId(section.link))
             .ok_or(missing("the symbol table (sh_link)", section.link))?;
+        if names.kind != elf::SHT_STRTAB {
+            return Err(Error::NoStringTable { section: names.id.0 });
+        }
         let extended = elf
             .sections()
             .iter()

@@ -650,3 +650,16 @@ fn symbols_are_not_compressed_whatever_their_section_is_called() {
     let debug = halves.debug.unwrap();
     assert!(symbols(&Elf::parse(&debug).unwrap()).len() > 200);
 }
+
+#[test]
+fn names_of_symbols_are_read_from_a_string_table_alone() {
+    let mut bytes = Builder::usual().build();
+    let elf = Elf::parse(&bytes).unwrap();
+    let [table, text] =
+        [b".symtab".as_slice(), b".text"].map(|name| elf.section_named(name).unwrap().id.0);
+    let header = elf.sections_range().start + u64::from(table) * elf.section_header_size();
+    // gABI, "Section Header": sh_link.
+    bytes[header as usize + 40..][..4].copy_from_slice(&text.to_le_bytes());
+    let error = Elf::parse(&bytes).unwrap().symbols(elf::SHT_SYMTAB).unwrap_err();
+    assert!(error.to_string().ends_with("which is no string table"), "{error}");
+}
