@@ -1,19 +1,17 @@
 //! `xpost attach`: hang a file on something that is published.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::failure::Failure;
 use super::files::{self, PlainFile};
 use super::published::{self, Beside, Publishing};
 use super::pull;
-use super::sign::annotation;
+use super::sign::{annotation, annotations};
 use super::store::{self, Named, Reach};
 use super::ui::Ui;
 use crate::oci::manifest::{Manifest, PlatformEntry};
 use crate::oci::published::Published;
-use crate::oci::{self, Access, Graph, Reference};
+use crate::oci::{self, Access, Graph, Reference, Target};
 
 /// Attach a file to a release: a test report, a scan, a policy report
 ///
@@ -49,9 +47,21 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     let explain =
         |error: oci::Error| store::failure(format!("cannot attach to {}", args.reference), &error);
+    let annotations = annotations(&args.annotations)?;
+    // The reference names what it is attached to: only further tags are the attachment's own.
+    let mut nameless = args.reference.clone();
+    nameless.target = Target::default();
+    let options = args.publishing.options(&nameless)?;
     let (layers, blobs) = files::layers(&args.files, &args.artifact_type)?;
     let Named { store: target, root } =
         Named::find(&args.reference, Access::Write, &args.reach, "attach to", ui)?;
+    if let Target { tag: Some(tag), digest: Some(digest) } = &args.reference.target
+        && let Some(there) = target.tagged(tag).map_err(explain)?
+        && there.descriptor.digest != *digest
+    {
+        let there = there.descriptor.digest;
+        ui.warn(&format!("{tag} names {there}; it is attached to {digest}, as the reference says"));
+    }
     let subject = match &args.platform {
         None => root.descriptor.plain(),
         Some(wanted) => {
@@ -61,16 +71,12 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     };
     let mut manifest = Manifest::new(&args.artifact_type, layers);
     manifest.subject = Some(subject);
-    manifest.annotations = args.annotations.iter().cloned().collect::<BTreeMap<_, _>>();
+    manifest.annotations = annotations;
     let graph = Graph::of_manifest(&manifest, &blobs);
     if args.publishing.dry_run {
         let value = json!({ "dryRun": true, "manifests": published::manifests_value(&graph) });
         return ui.result("attach", value, &published::manifests_text(&graph));
     }
-    // The reference names what it is attached to: only further tags are the attachment's own.
-    let mut nameless = args.reference.clone();
-    nameless.target = oci::Target::default();
-    let options = args.publishing.options(&nameless)?;
     let observer = store::progress(ui, "pushed");
     let receipt = oci::push(&graph, target.as_ref(), &options, &observer).map_err(explain)?;
     published::report("attach", &receipt, &Beside::default(), &args.publishing, ui)

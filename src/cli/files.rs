@@ -1,7 +1,7 @@
 //! Files that are published as they are: `FILE[:MEDIATYPE]`, as oras takes them.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::failure::{Exit, Failure};
@@ -63,6 +63,14 @@ pub(super) fn layers(
     let mut paths = Paths::default();
     for PlainFile { path, media_type } in files {
         let doing = || format!("cannot publish {}", path.display());
+        if let Some((file, stated)) = path.to_str().and_then(|path| path.rsplit_once(':'))
+            && !fs::exists(path)
+            && fs::exists(Path::new(file))
+        {
+            return Err(Failure::plain(Exit::Usage, doing())
+                .because(format!("{stated:?} is no media type"))
+                .hint(format!("expected TYPE/SUBTYPE: {file}:application/octet-stream")));
+        }
         let name =
             path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if let Some(reason) = title::problem(&name) {
@@ -91,7 +99,7 @@ pub(super) fn layers(
     Ok((layers, blobs))
 }
 
-fn is_elf(path: &std::path::Path) -> Result<bool, Failure> {
+fn is_elf(path: &Path) -> Result<bool, Failure> {
     let mut start = Vec::new();
     let (file, _) = fs::open(path)?;
     file.take(4).read_to_end(&mut start).map_err(fs::at("read", path))?;

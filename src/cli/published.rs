@@ -27,7 +27,7 @@ pub(super) struct Publishing {
     #[arg(long)]
     pub(super) dry_run: bool,
     /// Also write the result, as --json prints it, into this file
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
 }
 
@@ -38,6 +38,11 @@ fn tag(text: &str) -> Result<Tag, String> {
 impl Publishing {
     /// The options of a push to `reference`; refused where a tag is one of those that a push sets by itself.
     pub(super) fn options(&self, reference: &Reference) -> Result<Options, Failure> {
+        if self.dry_run && self.receipt.is_some() {
+            return Err(Failure::plain(Exit::Usage, "a dry run has no receipt")
+                .because("it says what was published, and a dry run publishes nothing and writes no file")
+                .hint("--dry-run --json prints what would be published"));
+        }
         let mut tags: Vec<Tag> = reference.target.tag.iter().cloned().collect();
         tags.extend(self.tags.iter().cloned());
         let mut once: Vec<Tag> = Vec::new();
@@ -192,14 +197,14 @@ pub(super) fn report_survey(command: &str, receipt: &Receipt, ui: Ui) -> Result<
         part.iter().filter(|upload| upload.state == State::Uploaded).count()
     };
     let text = format!(
-        "{}{}\n  would send {} of {} blobs ({}) and {} of {} manifests\n",
+        "{}{}\n  would send {} of {} ({}) and {} of {}\n",
         ui::safe(&receipt.place),
         receipt.digest.map(|digest| format!("@{digest}")).unwrap_or_default(),
         missing(&receipt.blobs),
-        receipt.blobs.len(),
+        ui::count(receipt.blobs.len(), "blob"),
         ui::size(receipt.uploaded_bytes()),
         missing(&receipt.manifests),
-        receipt.manifests.len(),
+        ui::count(receipt.manifests.len(), "manifest"),
     );
     let value = json!({ "dryRun": true, "digest": receipt.digest, "receipt": receipt });
     ui.result(command, value, &text)

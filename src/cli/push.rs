@@ -1,6 +1,5 @@
 //! `xpost push`: publish the release, or files as they are.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use super::failure::{self, Exit, Failure};
 use super::files::{self, PlainFile};
 use super::published::{self, Beside, Publishing};
 use super::pull;
-use super::sign::{ImageContents, annotation};
+use super::sign::{ImageContents, annotation, annotations};
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
 use crate::oci::manifest::{Manifest, PlatformEntry, media};
@@ -192,7 +191,7 @@ fn push_files(args: &Args, options: &Options, ui: Ui) -> Result<(), Failure> {
     let (layers, blobs) = files::layers(&args.files, media::BYTES)?;
     let kind = args.artifact_type.as_deref().unwrap_or(media::UNKNOWN);
     let mut manifest = Manifest::new(kind, layers);
-    manifest.annotations = args.annotations.iter().cloned().collect::<BTreeMap<_, _>>();
+    manifest.annotations = annotations(&args.annotations)?;
     let graph = Graph::of_manifest(&manifest, &blobs);
     if args.publishing.dry_run {
         let digest = graph.root.as_ref().map(|root| root.descriptor.digest);
@@ -212,15 +211,15 @@ fn push_files(args: &Args, options: &Options, ui: Ui) -> Result<(), Failure> {
 fn prepare(args: &Args, global: &Global) -> Result<Release, Failure> {
     let root = &global.release_dir;
     let mut release = release::read(root).map_err(|error| failure::release(error, root))?;
-    let mut given = args.annotations.iter();
-    if given.any(|(key, value)| release.annotations.get(key) != Some(value))
+    let given = annotations(&args.annotations)?;
+    if given.iter().any(|(key, value)| release.annotations.get(key) != Some(value))
         && release.is_signed(Form::Files)
     {
         return Err(Failure::plain(Exit::Refused, "cannot annotate this release")
             .because("it is signed, and the signature covers the annotations")
             .hint("give --annotation to xpost sign, then push"));
     }
-    release.annotations.extend(args.annotations.iter().cloned());
+    release.annotations.extend(given);
     if args.only_platform.is_empty() {
         return Ok(release);
     }

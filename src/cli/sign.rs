@@ -1,5 +1,6 @@
 //! `xpost sign`: sign the manifests of the release and every file in it; make keys.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -93,6 +94,17 @@ pub(super) fn annotation(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// What was given, each key once: of two values nobody could say which was meant.
+pub(super) fn annotations(given: &[(String, String)]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut annotations = BTreeMap::new();
+    for (key, value) in given {
+        if annotations.insert(key.clone(), value.clone()).is_some() {
+            return Err(Failure::plain(Exit::Usage, format!("--annotation {key} is given twice")));
+        }
+    }
+    Ok(annotations)
+}
+
 pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     match (&args.generate_key, &args.key) {
         (Some(path), _) => generate(path, ui),
@@ -143,12 +155,13 @@ fn generate(path: &Path, ui: Ui) -> Result<(), Failure> {
 }
 
 fn sign_release(key: &Path, args: &Args, root: &Path, ui: Ui) -> Result<(), Failure> {
+    let annotations = annotations(&args.annotations)?;
     let key = read_key(key)?;
     let explain = |error| failure::release(error, root);
     let mut release = release::read(root).map_err(explain)?;
     coherent::check(&release, true)?;
     coherent::warn_of_twins(&release, ui);
-    release.annotations.extend(args.annotations.iter().cloned());
+    release.annotations.extend(annotations);
     let mut forms = vec![(Form::Files, Artifact::of(&release))];
     let explain_images = |error| store::failure("cannot sign the images", &error);
     if args.image {
@@ -181,7 +194,7 @@ fn sign_release(key: &Path, args: &Args, root: &Path, ui: Ui) -> Result<(), Fail
         let files = signable.statement.files().len();
         let _ = writeln!(
             text,
-            "{}{}  {}  {files} files  {}",
+            "{}{}  {}  {}  {}",
             match form {
                 Form::Files => "",
                 Form::Image => "image ",
@@ -189,6 +202,7 @@ fn sign_release(key: &Path, args: &Args, root: &Path, ui: Ui) -> Result<(), Fail
             },
             ui::safe(&manifest.name),
             manifest.digest,
+            if files == 0 { "the manifest alone".to_owned() } else { ui::count(files, "file") },
             outcome.word()
         );
         let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();

@@ -121,6 +121,16 @@ fn a_part_of_an_unsigned_release_can_be_pushed() {
     refused(&at, &none, 5, &["nothing for linux/s390x", "linux/amd64, linux/arm64"]);
     let said = ["the signature of the index is about all platforms"];
     refused(&release::small(), &part, 3, &said);
+    let target = ["pull", "oci:lay:v1", "-o", "site", "--target", "sparc-unknown-linux"];
+    refused(&at, &target, 5, &["nothing for sparc-unknown-linux", "choose one with --target"]);
+    let bare = ["pull", "oci:lay:v1", "-o", "site", "--platform", "linux/arm64", "--debug"];
+    let bare = at.run(bare.into_iter().chain(["--json"])).succeeds();
+    assert!(bare.stderr.contains("has no debug files"), "{bare:?}");
+    assert_eq!(bare.json()["debugFiles"], 0, "{bare:?}");
+    let signed = release::small();
+    let images = ["sign", "--key", "release.key", "--debug-image"];
+    let text = signed.run(images).succeeds().stdout;
+    assert!(text.contains("the manifest alone") && !text.contains("0 files"), "{text}");
     // What is signed is signed without its debug files as well.
     let at = release::small();
     at.run(["push", "oci:lay:v1", "--no-debug"]).succeeds();
@@ -252,6 +262,22 @@ fn files_are_pushed_as_they_are_and_programs_are_not() {
     refused(&at, &["push", "oci:lay:v1", app], 3, &said);
     at.run(["push", "oci:lay:v1", &format!("{app}:application/octet-stream")]).succeeds();
     refused(&at, &["push", "oci:lay:v2", "nowhere.txt"], 5, &["nowhere.txt"]);
+    let typo = ["push", "oci:lay:v2", "release.pub:text"];
+    refused(&at, &typo, 2, &["\"text\" is no media type", "release.pub:application/octet-stream"]);
+    let both = ["push", "oci:lay:v2", "release.pub", "--annotation", "a=1", "--annotation", "a=2"];
+    refused(&at, &both, 2, &["--annotation a is given twice"]);
+    let dry = ["push", "oci:lay:v2", "release.pub", "--dry-run", "--receipt", "r.json"];
+    refused(&at, &dry, 2, &["a dry run has no receipt", "--dry-run --json"]);
+    let one = at.run(["push", "oci:plain:v1", "release.pub"]).succeeds();
+    assert!(one.stdout.contains(" sent, 1 manifest\n"), "{one:?}");
+    let pulled = at.run(["pull", "oci:plain:v1", "-o", "plain"]).succeeds();
+    assert_eq!(pulled.stdout.matches("sha256:").count(), 1, "{pulled:?}");
+    refused(
+        &at,
+        &["pull", "oci:plain:v1", "--all", "-o", "dir"],
+        8,
+        &["no release", "without --all"],
+    );
     let twice = ["push", "oci:lay:v2", "release.pub", "./release.pub"];
     refused(&at, &twice, 2, &["its name is release.pub: two files have it"]);
 }

@@ -104,6 +104,6 @@ pub(super) fn run(
             "{name} is signed and not there (--debug-from: where debug files are kept)"
         ));
     }
-    let what = "all platforms";
+    let what = Some("all platforms");
     report(store, &root, what, trusted.is_some(), &fetched, &missing, ui)
 }

@@ -127,7 +127,10 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         Some(target) => published.target(target),
         None => published.platform(&args.platform.clone().unwrap_or_else(here)),
     };
-    let platform = platform.map_err(explain)?;
+    let platform = platform.map_err(|error| match (&error, &args.target) {
+        (oci::Error::NoPlatform { .. }, Some(_)) => explain(error).hint("choose one with --target"),
+        _ => explain(error),
+    })?;
     let signatures =
         trusted.as_ref().map(|trusted| signatures(args, trusted, platform)).transpose()?;
     let covered = |file: &RemoteFile| {
@@ -165,7 +168,8 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     }
     let fetched = commit(brought).map_err(explain)?;
     let root = published.root.descriptor.digest;
-    report(store, &root, &platform.to_string(), signatures.is_some(), &fetched, &[], ui)?;
+    let what = platform.platform.as_ref().map(ToString::to_string);
+    report(store, &root, what.as_deref(), signatures.is_some(), &fetched, &[], ui)?;
     let wanted = args.debug || args.debug_from.is_some();
     if wanted && !fetched.iter().any(|file| file.file.content == Content::Debug) {
         ui.warn("the release has no debug files for this platform");
@@ -200,14 +204,16 @@ fn without_files(args: &Args, store: &dyn Store, platform: &PublishedPlatform) -
 fn report(
     store: &dyn Store,
     root: &Digest,
-    what: &str,
+    what: Option<&str>,
     verified: bool,
     fetched: &[Fetched],
     missing: &[String],
     ui: Ui,
 ) -> Result<(), Failure> {
     let reference = format!("{}@{root}", store.name());
-    let mut text = format!("{}  {}\n", ui::safe(&reference), ui::safe(what));
+    let mut text = ui::safe(&reference).into_owned();
+    text.extend(what.map(|what| format!("  {}", ui::safe(what))));
+    text.push('\n');
     let mut rows = Vec::new();
     for file in fetched {
         let path = file.path.display().to_string();
@@ -299,7 +305,7 @@ fn by_build_id(
     let observer = store::progress(ui, "pulled");
     let fetched = plan.fetch(store, &look_inside, &observer).map_err(explain)?;
     let root = found.debug.descriptor.digest;
-    report(store, &root, &format!("build-id {id}"), key.is_some(), &fetched, &[], ui)
+    report(store, &root, Some(&format!("build-id {id}")), key.is_some(), &fetched, &[], ui)
 }
 
 /// What the reference names, and whether it is signed where a key was given.
