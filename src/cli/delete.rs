@@ -7,13 +7,14 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
-use crate::oci::{self, Access, Deletion, Doomed, Error, Reference};
+use crate::oci::{self, Access, Deletion, Doomed, Error, Location, Reference};
 
 /// Delete what a reference names, with everything that belongs to it
 ///
 /// By tag: the tag, the release under it, and what refers to that: debug files with their buildid- tags, SBOMs, signatures,
-/// lists of referrers. What another tag needs stays; where another names the same release, only the tag goes. By digest: the
-/// same under all its tags, for example a file that was attached. Not every registry deletes (exit 3), and all keep
+/// lists of referrers. What another tag needs stays; where another names the same release, only the tag goes. With a digest
+/// behind the tag (REF:TAG@DIGEST) the tag has to name that. By digest: the same under all its tags, for example a file that was
+/// attached. Not every registry deletes (exit 3), and all keep
 /// the blobs until they collect their garbage.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -45,9 +46,29 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
             .because("it is a list of referrers, and goes with what they refer to")
             .hint("delete one of them by its digest (xpost discover shows them)"));
     }
+    if *tag_only && reference.target.tag.is_none() {
+        return Err(Failure::plain(Exit::Usage, doing())
+            .because("--tag-only is about a tag, and the reference names none")
+            .hint("name it: REPOSITORY:TAG"));
+    }
     let store = store::open(reference, Access::Delete, reach, ui)?;
     let plan = if *tag_only { Deletion::of_tag } else { Deletion::plan };
     let plan = plan(store.as_ref(), &reference.target).map_err(explain)?;
+    if let Some(signed_by) = &plan.signed_by {
+        let what = format!("it is signed, as a part of {signed_by}, which is not whole without it");
+        // A tag of a debug file is what a list of tags shows; a digest was looked up.
+        if reference.target.tag.is_some() {
+            return Err(Failure::plain(Exit::Refused, doing()).because(what).hint(format!(
+                "to delete it all the same: xpost delete {}@{}",
+                store.name(),
+                plan.digest
+            )));
+        }
+        ui.warn(&what);
+    }
+    if *dry_run && matches!(reference.location, Location::Registry(_)) {
+        ui.note("whether the registry lets go of anything shows only when it is asked to");
+    }
     // From here it is decided what goes and what stays.
     let by_digest = format!("{}@{}", store.name(), plan.digest);
     let value = |gone: usize, whole: bool| {
@@ -56,7 +77,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         json!({
             "reference": by_digest, "digest": plan.digest, "dryRun": dry_run,
             "tags": tags.map(ToString::to_string).collect::<Vec<_>>(),
-            "manifests": gone, "left": left, "spared": plan.spared,
+            "manifests": gone, "left": left, "spared": plan.spared, "signedBy": plan.signed_by,
         })
     };
     let mut gone = 0;
@@ -64,6 +85,8 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         let mut count = |_: &Doomed| gone += 1;
         let done = oci::delete(store.as_ref(), &plan, &mut count);
         done.map_err(|error| {
+            // An archive is written anew when all of it is decided: it has everything still.
+            let gone = if matches!(reference.location, Location::Archive(_)) { 0 } else { gone };
             cut_short(explain(error), &store.name(), &plan, gone).after(value(gone, false))
         })?;
     }
@@ -74,6 +97,9 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
     }
     for doomed in &plan.manifests {
         let _ = writeln!(text, "  {verb}  {}  {}", doomed.digest, ui::safe(&doomed.kind));
+        for moved in &doomed.moved {
+            let _ = writeln!(text, "  stays    tag {}  now {}", moved.tag, moved.to);
+        }
     }
     if plan.tag.is_some() {
         let _ = writeln!(text, "  stays    {}  only the tag goes", plan.digest);
@@ -89,7 +115,10 @@ fn cut_short(failure: Failure, place: &str, plan: &Deletion, gone: usize) -> Fai
     let Some(next) = plan.manifests.get(gone).filter(|_| gone > 0) else { return failure };
     let count = plan.manifests.len();
     failure
-        .because(format!("{gone} of {count} manifests are gone, the one that was named among them"))
+        .because(format!(
+            "{gone} of {} are gone, the one that was named among them",
+            ui::count(count, "manifest")
+        ))
         .hint(format!(
             "go on with what it led to: xpost delete {place}@{} (--json lists all that are left)",
             next.digest

@@ -12,10 +12,13 @@ use serde::Serialize;
 use super::Error;
 use super::at_once;
 use super::graph::Graph;
+use super::heirs;
 use super::manifest::{Descriptor, Document, Node};
+use super::published;
 use super::reference::{Tag, Target};
 use super::store::{self, Store, check_size};
 use crate::digest::Digest;
+use crate::sign;
 
 /// What goes, and what does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +33,9 @@ pub struct Deletion {
     pub manifests: Vec<Doomed>,
     /// What would have gone as well, and is needed.
     pub spared: Vec<Spared>,
+    /// A manifest that stays, and whose signature speaks of what was named: without it the signed release is not whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<Digest>,
     #[serde(skip)]
     blobs: Vec<Descriptor>,
 }
@@ -46,11 +52,26 @@ pub struct Doomed {
     /// The tags that go with it.
     #[serde(serialize_with = "as_texts")]
     pub tags: Vec<Tag>,
+    /// The tags that go over to something that stays.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<Moved>,
     /// Something that stays, and whose referrer it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
     #[serde(skip)]
     entry: Descriptor,
+}
+
+/// The tag of a build-id, and the other debug file that has it from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// The tag.
+    #[serde(serialize_with = "as_word")]
+    pub tag: Tag,
+    /// What it will point at.
+    pub to: Digest,
+    #[serde(skip)]
+    node: Node,
 }
 
 /// A manifest that stays.
@@ -60,6 +81,10 @@ pub struct Spared {
     pub digest: Digest,
     /// The tag that needs it, or the digest of what has no tag.
     pub by: String,
+}
+
+fn as_word<S: serde::Serializer>(tag: &Tag, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(tag.as_str())
 }
 
 fn as_text<S: serde::Serializer>(tag: &Option<Tag>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -83,7 +108,7 @@ impl Deletion {
 
     fn of_tag_alone(digest: Digest, tag: Tag) -> Self {
         let (manifests, spared, blobs) = (Vec::new(), Vec::new(), Vec::new());
-        Self { digest, tag: Some(tag), manifests, spared, blobs }
+        Self { digest, tag: Some(tag), manifests, spared, signed_by: None, blobs }
     }
 
     /// What the target names, with everything that belongs to it. By tag it goes only if no other tag names it; by digest
@@ -130,8 +155,12 @@ impl Deletion {
             root.tags.sort();
             root.tags.dedup();
         }
+        let staying: Vec<&Node> =
+            heads.iter().filter(|head| !names(head)).map(|head| &head.node).collect();
+        hand_over(store, &staying, &mut manifests)?;
+        let signed_by = signed_by(store, &root)?;
         let blobs = graph.blobs.iter().map(|blob| blob.descriptor.clone()).collect();
-        Ok(Self { digest, tag: None, manifests, spared, blobs })
+        Ok(Self { digest, tag: None, manifests, spared, signed_by, blobs })
     }
 
     /// The tags that go.
@@ -153,6 +182,7 @@ impl Doomed {
             digest: node.descriptor.digest,
             size: node.descriptor.size,
             tags: Vec::new(),
+            moved: Vec::new(),
             subject: subject.filter(|subject| !doomed.contains(subject)),
             entry: store::described(node, &document),
         })
@@ -186,6 +216,38 @@ fn doomed(
         manifests.extend(lists);
     }
     Ok(manifests)
+}
+
+/// Tags of build-ids that another debug file takes over.
+fn hand_over(store: &dyn Store, staying: &[&Node], doomed: &mut [Doomed]) -> Result<(), Error> {
+    let id_of = |tag: &Tag| Some(tag.as_str().strip_prefix("buildid-")?.to_owned());
+    let ids: BTreeSet<String> =
+        doomed.iter().flat_map(|doomed| &doomed.tags).filter_map(id_of).collect();
+    let going = doomed.iter().map(|doomed| doomed.digest).collect();
+    let heirs = heirs::heirs(store, staying, &ids, &going)?;
+    for doomed in doomed {
+        let heir = |tag: &Tag| {
+            let node = heirs.get(&id_of(tag)?)?.clone();
+            Some(Moved { tag: tag.clone(), to: node.descriptor.digest, node })
+        };
+        doomed.moved = doomed.tags.iter().filter_map(heir).collect();
+        doomed.tags.retain(|tag| doomed.moved.iter().all(|moved| moved.tag != *tag));
+    }
+    Ok(())
+}
+
+/// What a manifest refers to, if a signature of that speaks of a file of it.
+fn signed_by(store: &dyn Store, root: &Node) -> Result<Option<Digest>, Error> {
+    let Ok(Document::Manifest(manifest)) = root.document() else { return Ok(None) };
+    let Some(subject) = &manifest.subject else { return Ok(None) };
+    if store.manifest(&subject.digest)?.is_none() {
+        return Ok(None);
+    }
+    let coverages = published::signatures(store, &subject.digest)?;
+    let mut coverages = coverages.iter().filter_map(|bundle| sign::coverage(bundle).ok());
+    let is_file = |digest| manifest.layers.iter().any(|layer| layer.digest == digest);
+    let speaks = |of: sign::Coverage| of.files().iter().any(|file| is_file(file.digest));
+    Ok(coverages.any(speaks).then_some(subject.digest))
 }
 
 /// The manifest that a target names. Where there are a tag and a digest, both have to mean the same.
@@ -362,7 +424,10 @@ pub fn delete(
 /// A manifest and its tags. Of the first one the manifest goes first: a registry that deletes nothing says so before
 /// anything has changed. Of the others the tags do, because not every registry takes them along with what they name.
 fn let_go(store: &dyn Store, doomed: &Doomed, is_first: bool) -> Result<(), Error> {
-    let untag = || doomed.tags.iter().try_for_each(|tag| store.delete_tag(tag));
+    let untag = || {
+        doomed.moved.iter().try_for_each(|moved| store.put_tag(&moved.tag, &moved.node))?;
+        doomed.tags.iter().try_for_each(|tag| store.delete_tag(tag))
+    };
     if is_first {
         match store.delete_manifest(&doomed.entry) {
             Ok(()) => return untag(),

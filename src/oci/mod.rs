@@ -23,6 +23,7 @@ mod fallback;
 mod files;
 pub mod gather;
 mod graph;
+mod heirs;
 #[cfg(feature = "net")]
 mod helper;
 pub mod host;
@@ -54,7 +55,7 @@ mod walk;
 pub use artifact::{Artifact, Blob, DebugFiles, PlatformNode, ReferrerNode, Role, Source};
 pub use audit::{Audit, Program, Verdict, audit};
 pub use complete::{Completeness, completeness};
-pub use delete::{Deletion, Doomed, Spared, delete};
+pub use delete::{Deletion, Doomed, Moved, Spared, delete};
 pub use error::{Error, Kind};
 pub use graph::{DebugFile, Edge, Graph, GraphBlob, Missing};
 pub use host::Host;

@@ -142,6 +142,108 @@ fn what_was_attached_goes_alone_and_a_part_of_a_release_does_not() {
     }
 }
 
+/// The tag of the build-id of the first platform's program.
+fn build_id_tag(at: &Xpost, reference: &str) -> String {
+    let tree = at.run(["discover", reference, "--json"]).succeeds().json();
+    format!("buildid-{}", tree["tree"]["manifests"][0]["files"][0]["buildId"].as_str().unwrap())
+}
+
+#[test]
+fn a_debug_file_that_is_signed_goes_by_its_digest_alone() {
+    for kind in [Kind::Distribution, Kind::Cuelabs] {
+        let (at, server) = (release::small(), Server::start(kind));
+        let repository = format!("{}/org/app", server.localhost());
+        let [v1, kept] =
+            ["org/app:v1", "org/debug"].map(|name| format!("{}/{name}", server.localhost()));
+        push(&at, &v1);
+        let tag = build_id_tag(&at, &v1);
+        let said = ["it is signed, as a part of sha256:", "xpost delete localhost"];
+        let by_tag = format!("{repository}:{tag}");
+        let ran = refused(&at, &["delete", &by_tag], 3, &said);
+        at.run(["verify", &v1, "--complete"]).succeeds();
+        let (_, by_digest) = ran.stderr.split_once("xpost delete ").unwrap();
+        let gone = at.run(["delete", by_digest.trim()]).succeeds();
+        assert!(gone.stderr.contains("warning: it is signed"), "{gone:?}");
+        at.run(["verify", &v1, "--complete"]).exits(3, &["the signed file app.debug is not there"]);
+        // In a repository of their own they belong to nothing that is there.
+        at.run(["push", &v1, "--overwrite", "--debug-to", &kept]).succeeds();
+        at.run(["delete", &format!("{kept}:{tag}")]).succeeds();
+    }
+}
+
+#[test]
+fn the_tag_of_a_build_id_goes_over_to_what_stays() {
+    for kind in ALL {
+        let (at, server) = (release::unsigned(), Server::start(kind));
+        let repository = format!("{}/org/app", server.localhost());
+        let [v1, image] = ["v1", "image"].map(|tag| format!("{repository}:{tag}"));
+        push(&at, &v1);
+        at.run(["push", &image, "--image"]).succeeds();
+        let tag = build_id_tag(&at, &v1);
+        let id = tag.trim_start_matches("buildid-");
+        // The image was last, and its debug file has the tag.
+        let dry = at.run(["delete", &image, "--dry-run"]).succeeds();
+        assert!(dry.stdout.contains(&format!("tag {tag}  now sha256:")), "{dry:?}");
+        assert!(dry.stderr.contains("shows only when it is asked"), "{dry:?}");
+        at.run(["delete", &image]).succeeds();
+        let pull = ["pull", &repository, "--build-id", id, "-o", "one"];
+        let pulled = at.run(pull).succeeds();
+        assert!(!pulled.stderr.contains("was found around"), "{pulled:?}");
+        at.run(["verify", &v1, "--complete"]).succeeds();
+        at.run(["push", &image, "--image"]).succeeds();
+        at.run(["delete", &v1]).succeeds();
+        at.run(["verify", &image, "--complete"]).succeeds();
+        at.run(["delete", &image]).succeeds();
+        assert_eq!(tags(&at, &repository), "", "{kind:?}");
+    }
+    let at = release::unsigned();
+    push(&at, "oci:lay:v1");
+    at.run(["push", "oci:lay:image", "--image"]).succeeds();
+    at.run(["delete", "oci:lay:image"]).succeeds();
+    at.run(["verify", "oci:lay:v1", "--complete"]).succeeds();
+}
+
+#[test]
+fn a_tag_and_a_digest_have_to_mean_the_same_where_something_goes() {
+    let at = release::unsigned();
+    let [v1, v2] = two_releases(&at, "oci:lay");
+    let digest = |reference: &str| {
+        let found = at.run(["discover", reference, "--json"]).succeeds().json();
+        found["digest"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (digest(&v1), digest(&v2));
+    let crossed = format!("{v1}@{second}");
+    refused(&at, &["delete", &crossed], 3, &[&format!("v1 names {first}"), &second]);
+    refused(&at, &["delete", &crossed, "--tag-only"], 3, &[&format!("v1 names {first}"), &second]);
+    // Where something is read the digest decides, as with other programs, and the tag is for people.
+    assert_eq!(digest(&crossed), second);
+    at.put("note.txt", "note");
+    let attached = at.run(["attach", &crossed, "note.txt", "--artifact-type", "a/b"]).succeeds();
+    let said = format!("v1 names {first}; it is attached to {second}");
+    assert!(attached.stderr.contains(&said), "{attached:?}");
+    at.run(["discover", &v2, "--kind", "a/b"]).succeeds();
+    at.run(["delete", &format!("{v1}@{first}")]).succeeds();
+}
+
+#[test]
+fn an_archive_that_cannot_be_written_has_everything_still() {
+    let at = release::unsigned();
+    push(&at, "oci-archive:dir/a.tar:v1");
+    // A limit on the size of files stops whoever runs the tests, root as well.
+    let program = env!("CARGO_BIN_EXE_xpost");
+    push(&at, "oci-archive:dir/a.tar:v2");
+    at.run(["push", "oci-archive:dir/a.tar:v3", "--annotation", "a=b"]).succeeds();
+    let script =
+        format!("trap '' XFSZ; ulimit -f 8; exec {program} delete oci-archive:dir/a.tar:v3 --json");
+    let output =
+        tools::output(tools::tool("bash", at.home()).current_dir(at.home()).args(["-c", &script]));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["manifests"], &said["tags"]), (&json!([]), &json!([])), "{said}");
+    assert!(!said["left"].as_array().unwrap().is_empty(), "{said}");
+    at.run(["verify", "oci-archive:dir/a.tar:v3", "--complete"]).succeeds();
+}
+
 #[test]
 fn a_registry_that_deletes_nothing_says_so_and_has_everything() {
     for kind in [Kind::Distribution, Kind::DockerRegistry] {
@@ -245,6 +347,8 @@ fn a_layout_without_a_release_is_one_that_never_had_it() {
         .collect();
     assert_eq!(left, ["lay/index.json", "lay/oci-layout"]);
 
+    let one = format!("oci:expected@{}", push(&at, "oci:expected:v1"));
+    refused(&at, &["delete", &one, "--tag-only"], 2, &["--tag-only is about a tag"]);
     refused(&at, &["delete", "oci:expected"], 2, &["neither a tag nor a digest"]);
     refused(&at, &["delete", "oci:expected:v9"], 5, &["has no tag v9"]);
     refused(&at, &["delete", "oci:nowhere:v1"], 5, &["does not exist"]);
