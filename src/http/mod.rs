@@ -80,17 +80,17 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For a server that another stands in for: it is waited for some seconds, and tried once more at most.
+    /// For a server that another stands in for: it is tried once more at most, and silent once. What it has to fetch
+    /// itself takes as long as with any other.
     #[must_use]
     pub fn hurried(self) -> Self {
-        let limit = Duration::from_secs(20);
         let patience = Patience {
             attempts: self.patience.attempts.min(2),
-            total: self.patience.total.min(limit),
+            total: self.patience.total.min(self.idle_timeout),
             ..self.patience
         };
-        let connect_timeout = self.connect_timeout.min(limit / 4);
-        Self { connect_timeout, idle_timeout: self.idle_timeout.min(limit), patience, ..self }
+        let connect_timeout = self.connect_timeout.min(Duration::from_secs(5));
+        Self { connect_timeout, patience, ..self }
     }
 }
 

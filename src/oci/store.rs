@@ -349,6 +349,7 @@ impl<'a> Verified<'a> {
     }
 
     /// Has the error, where it does not end well, made another.
+    #[cfg(feature = "net")]
     #[must_use]
     pub(super) fn failing(self, failed: impl Fn(io::Error) -> io::Error + 'a) -> Self {
         Self { failed: Box::new(failed), ..self }

@@ -146,7 +146,8 @@ impl Session {
         if response.status() != 401 || !self.is_ours(response.url()) {
             return Ok(response);
         }
-        self.log_in(&response, request.headers.get(header::AUTHORIZATION), until)?;
+        request.until =
+            Some(self.log_in(&response, request.headers.get(header::AUTHORIZATION), until)?);
         self.authorize(&mut request);
         let response = self.http.send(&request).map_err(failed)?;
         let refused = response.status() == 401 && self.is_ours(response.url());
@@ -162,17 +163,18 @@ impl Session {
         }
     }
 
-    /// Answers the challenge of a `401` to a request that carried `used`.
+    /// Answers the challenge of a `401` to a request that carried `used`. Gives when that request ends: a helper may have
+    /// asked a person, and that is no silence of the registry.
     fn log_in(
         &self,
         response: &Response<'_>,
         used: Option<&HeaderValue>,
-        until: Instant,
-    ) -> Result<(), Error> {
+        mut until: Instant,
+    ) -> Result<Instant, Error> {
         // Locked to the end: the other threads need the new token as well, and none of their own.
         let mut state = self.state();
         if state.authorization.is_some() && state.authorization.as_ref() != used {
-            return Ok(());
+            return Ok(until);
         }
         let offered = response.headers().get_all(header::WWW_AUTHENTICATE);
         let offered = offered.iter().filter_map(|value| value.to_str().ok());
@@ -182,7 +184,12 @@ impl Session {
         }
         let credentials = match state.credentials.take() {
             Some(credentials) => credentials,
-            None => self.login.credentials(&self.host, self.repository.as_deref())?,
+            None => {
+                let begun = Instant::now();
+                let found = self.login.credentials(&self.host, self.repository.as_deref())?;
+                until += begun.elapsed();
+                found
+            }
         };
         let step = auth::answer(&challenges, &credentials, &state.scopes, &self.api);
         state.credentials = Some(credentials.clone());
@@ -200,7 +207,7 @@ impl Session {
         });
         let odd = || "the password has characters that no header takes".to_owned();
         state.authorization = Some(value.ok_or_else(|| self.unauthorized(&credentials, odd()))?);
-        Ok(())
+        Ok(until)
     }
 
     fn fetch_token(
