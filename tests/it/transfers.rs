@@ -276,7 +276,7 @@ fn a_registry_elsewhere_leads_nobody_to_servers_of_this_machine() {
         ("GET", "/blobs/", "307 Temporary Redirect", &location, &pull[..], 1, "to this machine"),
         ("GET", "/manifests/", "302 Found", &location, &pull[..], 1, "to this machine"),
         ("POST", "/uploads/", "202 Accepted", &location, &push[..], 8, "to this machine"),
-        ("GET", "/manifests/", "401 Unauthorized", &token, &pull[..], 6, "to this machine"),
+        ("GET", "/manifests/", "401 Unauthorized", &token, &pull[..], 8, "to this machine"),
     ] {
         let header = header.clone();
         let mean = Faulty::before(&server.host(), move |_, asked, real| {
