@@ -63,7 +63,7 @@ pub fn of_platform(
         }));
     }
     published::refuse_clashes(&manifest.digest, &files)?;
-    let beside = |file: RemoteFile| Item { place: Place::Path(into.join(&file.title)), file };
+    let beside = |file: RemoteFile| Item { place: Place::Path(file.below(into)), file };
     Ok(Plan { items: files.into_iter().map(beside).collect() })
 }
 

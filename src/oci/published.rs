@@ -4,6 +4,7 @@
 //! are checked to be a file's, and what is stated beyond them is a hint.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::manifest::{Descriptor, Document, Manifest, Node, PlatformEntry, annotation, media};
@@ -155,6 +156,18 @@ pub struct RemoteFile {
     pub load_digest: Option<Digest>,
 }
 
+impl RemoteFile {
+    /// Whether it is a directory, packed.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.content, Content::Directory(_))
+    }
+
+    /// Where it lies below a directory.
+    pub(super) fn below(&self, directory: &Path) -> PathBuf {
+        if self.title == "." { directory.to_owned() } else { directory.join(&self.title) }
+    }
+}
+
 /// The files of a manifest, in its order.
 ///
 /// # Errors
@@ -257,6 +270,8 @@ pub(super) fn files_of(manifest: &Digest, document: &Manifest) -> Result<Vec<Rem
         };
         // What others publish may lie in directories, as oras has it. Of a release everything lies side by side.
         let problem = match content {
+            // The directory itself that is pulled into (`oras push REF .`).
+            Content::Directory(_) if title == "." => None,
             Content::Other | Content::Directory(_) => title::path_problem(title),
             Content::Binary | Content::Debug | Content::Dwp => title::problem(title),
         };

@@ -18,6 +18,7 @@ use crate::build_id::BuildId;
 use crate::digest::Digest;
 use crate::fs::{self, AtomicFile, Mode, NewDirs};
 use crate::release::companion;
+use crate::release::title::Paths;
 
 /// Where debug files go, below the directory of the binaries.
 pub(super) const TREE: &str = "debug";
@@ -88,8 +89,7 @@ impl Plan {
         accept: &dyn Fn(&RemoteFile) -> bool,
     ) -> Result<Self, Error> {
         let binaries = files(store, manifest)?;
-        let beside =
-            |file: RemoteFile| Item { place: Place::Path(directory.join(&file.title)), file };
+        let beside = |file: RemoteFile| Item { place: Place::Path(file.below(directory)), file };
         let in_tree = |file: RemoteFile| match file.build_id {
             Some(_) => Item { file, place: Place::BuildId(directory.join(TREE)) },
             None => beside(file),
@@ -114,7 +114,10 @@ impl Plan {
             items.extend(debug.into_iter().map(in_tree));
             items.extend(named);
             let in_the_way = |item: &&Item| {
-                matches!(item.place, Place::Path(_)) && item.file.title.eq_ignore_ascii_case(TREE)
+                let first = item.file.title.split('/').next().unwrap_or_default();
+                matches!(item.place, Place::Path(_))
+                    && (first.eq_ignore_ascii_case(TREE)
+                        || item.file.is_directory() && first == ".")
             };
             if let Some(Item { file, .. }) = items.iter().find(in_the_way) {
                 let (title, reason) =
@@ -151,7 +154,7 @@ impl Plan {
     ) -> Result<Brought, Error> {
         let mut made = NewDirs::default();
         for item in &self.items {
-            fs::refuse_links(&item.beside(), item.file.title.matches('/').count())?;
+            fs::refuse_links(&item.beside(), item.depth())?;
             made.above(&item.beside());
         }
         // From here a failure drops the files first, and then the directories that are empty.
@@ -204,12 +207,16 @@ impl Plan {
             by_path.entry(path.clone()).or_insert(ready.len());
             ready.push((temporary, Fetched { path, file: file.clone(), build_id }));
         }
-        let mut brought = Brought::default();
+        let (mut brought, mut paths) = (Brought::default(), Paths::default());
+        for (_, done) in ready.iter().filter(|(_, done)| !done.file.is_directory()) {
+            // Those that could not lie together were refused; what a tree has once more has been here.
+            let _ = paths.file(&done.file.title);
+        }
         for (temporary, done) in ready {
             match done.file.content {
                 Content::Directory(stated) => {
                     let packed = temporary.temporary();
-                    unpack::unpack(packed, &done, stated, &mut made, &mut brought)?;
+                    unpack::unpack(packed, &done, stated, &mut paths, &mut made, &mut brought)?;
                 }
                 _ => brought.ready.push((temporary, done)),
             }
@@ -257,13 +264,17 @@ impl Item {
     fn beside(&self) -> PathBuf {
         match &self.place {
             // What is in it goes there.
-            Place::Path(path) if matches!(self.file.content, Content::Directory(_)) => {
-                path.join(".packed")
-            }
+            Place::Path(path) if self.file.is_directory() => path.join(".packed"),
             Place::Path(path) => path.clone(),
             // Where the tree will be is known only afterwards; beside it is the same file system.
             Place::BuildId(tree) | Place::Named(tree) => tree.with_file_name(&self.file.title),
         }
+    }
+
+    /// How many of the directories above that come from outside.
+    fn depth(&self) -> usize {
+        let of_title = self.file.title.matches('/').count();
+        of_title + usize::from(self.file.is_directory() && self.file.title != ".")
     }
 
     fn temporary(&self) -> Result<AtomicFile, Error> {

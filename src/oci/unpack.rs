@@ -26,11 +26,12 @@ const MAX_EXTRA: u64 = 64 << 20;
 /// More entries are in no directory that anybody publishes.
 const MAX_ENTRIES: usize = 100_000;
 
-/// Reads a packed directory, and adds what is in it to what was brought.
+/// Reads a packed directory, and adds what is in it to what was brought. `paths` are those of all that comes.
 pub(super) fn unpack(
     packed: &Path,
     of: &Fetched,
     stated: Option<Digest>,
+    paths: &mut Paths,
     made: &mut NewDirs,
     brought: &mut Brought,
 ) -> Result<(), Error> {
@@ -38,7 +39,7 @@ pub(super) fn unpack(
     let limit = size.saturating_mul(MAX_GROWTH).saturating_add(MAX_EXTRA);
     let unpacked = Hashing::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)));
     let mut limited = unpacked.take(limit);
-    let mut unpack = Unpack { of, made, brought, paths: Paths::default() };
+    let mut unpack = Unpack { of, paths, made, brought };
     let whole = unpack.entries(&mut limited).and_then(|()| {
         // To its end, because only there it shows whether these were the bytes.
         io::copy(&mut limited, &mut io::sink()).map_err(|error| torn(of, error))
@@ -68,9 +69,9 @@ fn torn(of: &Fetched, error: io::Error) -> Error {
 
 struct Unpack<'a> {
     of: &'a Fetched,
+    paths: &'a mut Paths,
     made: &'a mut NewDirs,
     brought: &'a mut Brought,
-    paths: Paths,
 }
 
 impl Unpack<'_> {
@@ -94,6 +95,7 @@ impl Unpack<'_> {
         let title = self.of.file.title.as_str();
         let path = entry.path.strip_prefix("./").unwrap_or(&entry.path).trim_end_matches('/');
         let below = match path.strip_prefix(title) {
+            _ if title == "." && path != "." => Some(path),
             Some("") if entry.kind == Kind::Directory => {
                 self.brought.directories.push(self.of.path.clone());
                 return Ok(());

@@ -52,6 +52,12 @@ fn what_oras_pushed_from_directories_is_pulled_as_oras_pulls_it() {
     at.put("ours/sub/file.txt", "changed");
     at.run(["pull", &reference, "-o", "ours"]).succeeds();
     same(&at, "ours", "theirs");
+    // The directory itself, as `oras push REF .` has it: what is in it lies side by side with other files.
+    let here = format!("{}/org/here:v1", server.localhost());
+    let mut push = tools::tool("oras", at.home());
+    tools::stdout(push.current_dir(at.path("sub")).args(["push", "--plain-http", &here, "."]));
+    at.run(["pull", &here, "-o", "here"]).succeeds();
+    same(&at, "here", "sub");
     for (link, below) in [("sub", "sub/"), ("sub/deep", "sub/deep/"), ("plain/a", "plain/a/")] {
         std::fs::remove_dir_all(at.path("ours")).unwrap();
         std::fs::create_dir_all(at.path("ours").join(link).parent().unwrap()).unwrap();
@@ -101,6 +107,9 @@ fn titles_lead_nowhere_else_and_none_takes_another_s_place() {
         layout(&at, &[("one", titles[0]), ("two", titles[1])], &json!({}));
         refused(&at, &["pull", "oci:lay:v1", "-o", "site"], 8, &["is no file name", said]);
     }
+    layout(&at, &[("one", "debug/.build-id/ab/cdef.debug"), ("two", "y")], &json!({}));
+    let said = ["debug files go into a directory of that name"];
+    refused(&at, &["pull", "oci:lay:v1", "-o", "site", "--debug"], 8, &said);
     layout(&at, &[("one", "a/x"), ("two", "A/y")], &json!({}));
     at.run(["pull", "oci:lay:v1", "-o", "site"]).succeeds();
     assert_eq!((at.read("site/a/x"), at.read("site/A/y")), (b"1".to_vec(), b"2".to_vec()));
@@ -161,6 +170,21 @@ fn a_packed_directory_holds_nothing_that_leads_out_of_it_or_grows_without_end() 
     });
     layout(&at, &[("p.tgz", "d")], &other);
     refused(&at, &["pull", "oci:lay:v1", "-o", "site"], 8, &["the digest should be sha256:0000"]);
+    packed(&at, "echo x > One; tar czf p.tgz One");
+    at.put("one", "1");
+    let mut notes = json!({ "p.tgz": unpack.clone() });
+    notes["p.tgz"]["org.opencontainers.image.title"] = json!(".");
+    std::fs::remove_dir_all(at.path("lay")).unwrap();
+    at.put("notes.json", notes.to_string());
+    let push = ["push", "--oci-layout", "--annotation-file", "notes.json", "lay:v1"];
+    oras(&at, &[&push[..], &["p.tgz", "one"]].concat());
+    refused(
+        &at,
+        &["pull", "oci:lay:v1", "-o", "site"],
+        8,
+        &["\"One\"", "it is \"one\" on systems"],
+    );
+    packed(&at, "echo x > d/x; tar czf p.tgz d");
     // What is not to be unpacked stays a file.
     layout(&at, &[("p.tgz", "d.tgz")], &json!({}));
     at.run(["pull", "oci:lay:v1", "-o", "site"]).succeeds();
