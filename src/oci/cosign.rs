@@ -23,8 +23,8 @@ pub(super) enum Fate {
     Moves,
     /// Both have something: to this manifest, with a configuration of these bytes.
     Joined { manifest: Box<Manifest>, config: Vec<u8> },
-    /// They cannot be joined.
-    Foreign,
+    /// They cannot be joined: to this nothing of ours belongs.
+    Foreign { there: Digest },
 }
 
 /// What becomes of a tag that points at `there` where `ours` comes, whose configuration the store has as well.
@@ -32,10 +32,11 @@ pub(super) fn fate(store: &dyn Store, tag: &Tag, there: &Node, ours: &Node) -> R
     if there.descriptor.digest == ours.descriptor.digest {
         return Ok(Fate::Stays);
     }
+    let foreign = Fate::Foreign { there: there.descriptor.digest };
     let (Ok(Document::Manifest(there)), Document::Manifest(ours)) =
         (there.document(), ours.document()?)
     else {
-        return Ok(Fate::Foreign);
+        return Ok(foreign);
     };
     let within =
         |some: &Manifest, all: &Manifest| some.layers.iter().all(|of| all.layers.contains(of));
@@ -44,7 +45,7 @@ pub(super) fn fate(store: &dyn Store, tag: &Tag, there: &Node, ours: &Node) -> R
     }
     // What is no list of signatures or attestations, an SBOM, is one thing or another.
     if ![".sig", ".att"].iter().any(|end| tag.as_str().ends_with(end)) {
-        return Ok(Fate::Foreign);
+        return Ok(foreign);
     }
     if within(&ours, &there) {
         return Ok(Fate::Stays);
@@ -57,7 +58,7 @@ pub(super) fn fate(store: &dyn Store, tag: &Tag, there: &Node, ours: &Node) -> R
         }
     };
     let (Some(mut joined), Some(more)) = (config(&there)?, config(&ours)?) else {
-        return Ok(Fate::Foreign);
+        return Ok(foreign);
     };
     let mut manifest = there.clone();
     for (position, layer) in ours.layers.iter().enumerate() {
@@ -68,7 +69,7 @@ pub(super) fn fate(store: &dyn Store, tag: &Tag, there: &Node, ours: &Node) -> R
         for list in ["/rootfs/diff_ids", "/history"] {
             let entry = more.pointer(list).and_then(|list| list.get(position)).cloned();
             let list = joined.pointer_mut(list).and_then(Value::as_array_mut);
-            let (Some(entry), Some(list)) = (entry, list) else { return Ok(Fate::Foreign) };
+            let (Some(entry), Some(list)) = (entry, list) else { return Ok(foreign) };
             list.push(entry);
         }
         manifest.layers.push(layer.clone());

@@ -5,10 +5,13 @@ use super::Error;
 use super::at_once;
 use super::cosign::{self, Fate};
 use super::graph::{DebugFile, Graph};
-use super::manifest::{annotation, media};
+use super::manifest::{Node, annotation, media};
 use super::push::{BuildIds, Occupied, Withheld};
 use super::reference::Tag;
 use super::store::{Store, Verified};
+
+/// How often another copy may be in between.
+const MAX_ROUNDS: usize = 4;
 
 /// Sets the tags of all debug files. Gives those that point at ours, each once.
 ///
@@ -76,26 +79,51 @@ pub(super) fn companions(
 ) -> Result<(Vec<String>, Vec<Withheld>), Error> {
     let (mut joined, mut withheld) = (Vec::new(), Vec::new());
     for (tag, node) in &graph.companions {
-        let Some(there) = store.tagged(tag)? else {
-            store.put_tag(tag, node)?;
-            continue;
+        match companion(store, tag, node, occupied)? {
+            Set::Ours => {}
+            Set::Joined => joined.push(tag.to_string()),
+            Set::Withheld(of) => withheld.push(of),
+        }
+    }
+    Ok((joined, withheld))
+}
+
+/// What was done about a tag.
+enum Set {
+    /// It has ours.
+    Ours,
+    /// It has what was there as well.
+    Joined,
+    /// It has something else.
+    Withheld(Withheld),
+}
+
+fn companion(store: &dyn Store, tag: &Tag, node: &Node, occupied: Occupied) -> Result<Set, Error> {
+    let mut set = Set::Ours;
+    // Looked at again where they were joined: another copy may have done that from what it read before ours.
+    for _ in 0..MAX_ROUNDS {
+        let fate = match store.tagged(tag)? {
+            Some(there) => cosign::fate(store, tag, &there, node)?,
+            None => Fate::Moves,
         };
-        match cosign::fate(store, tag, &there, node)? {
-            Fate::Stays => {}
-            Fate::Moves => store.put_tag(tag, node)?,
-            Fate::Foreign if occupied == Occupied::Overwrite => store.put_tag(tag, node)?,
+        match fate {
+            Fate::Stays => return Ok(set),
+            Fate::Foreign { there } if occupied == Occupied::Refuse => {
+                let (tag, ours) = (tag.to_string(), node.descriptor.digest);
+                return Ok(Set::Withheld(Withheld { tag, there, ours }));
+            }
+            Fate::Moves | Fate::Foreign { .. } => {
+                store.put_tag(tag, node)?;
+                return Ok(set);
+            }
             Fate::Joined { manifest, config } => {
                 let (node, blob) = (manifest.to_node(), &manifest.config);
                 store.put_blob(blob, &|| Ok(Verified::new(config.as_slice(), blob)))?;
                 store.put_manifest(&node)?;
                 store.put_tag(tag, &node)?;
-                joined.push(tag.to_string());
-            }
-            Fate::Foreign => {
-                let (there, ours) = (there.descriptor.digest, node.descriptor.digest);
-                withheld.push(Withheld { tag: tag.to_string(), there, ours });
+                set = Set::Joined;
             }
         }
     }
-    Ok((joined, withheld))
+    Ok(set)
 }
