@@ -19,6 +19,9 @@ pub(super) fn run(reference: &Reference, reach: &Reach, ui: Ui) -> Result<(), Fa
     for audit in &audits {
         let _ = writeln!(text, "  {}", line(audit));
     }
+    if audits.is_empty() {
+        text.push_str("  nothing in it is for a platform\n");
+    }
     let is_finding = |audit: &&Audit| matches!(audit.verdict, Verdict::Other | Verdict::Unstated);
     let findings: Vec<&Audit> = audits.iter().filter(is_finding).collect();
     if findings.is_empty() {

@@ -89,6 +89,13 @@ pub fn completeness(
         }
     }
     missing.extend(files.into_iter().map(SignedFile::missing));
+    if let (DebugKept::In(other), true) =
+        (debug, missing.is_empty() && debug_elsewhere.is_empty() && graph.debug_files.is_empty())
+    {
+        // Of an image nothing says which debug files it has, so nothing was looked for.
+        let what = format!("any debug file of it in {}", other.name());
+        missing.push(Missing { what, digest, of: digest });
+    }
     let tags: BTreeSet<_> =
         graph.debug_files.iter().map(|debug| Tag::build_id(&debug.build_id)).collect();
     let tags: Vec<_> = tags.into_iter().collect();

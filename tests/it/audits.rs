@@ -90,6 +90,12 @@ fn debug_files_that_are_kept_elsewhere_or_nowhere_are_not_missed() {
         rebuilt(&at, &public, &kept, &none);
     }
     refused(&release::small(), &["verify", &public, "--debug-from", &kept], 2, &["--complete"]);
+    // Nothing says which debug files an image has, so nobody says that they are there.
+    let (at, image) = (release::unsigned(), reference("image:v1"));
+    at.run(["push", &image, "--image", "--debug-to", &kept, "--force"]).succeeds();
+    at.run(["verify", &image, "--complete"]).succeeds();
+    let asked = ["verify", &image, "--complete", "--debug-from", &kept];
+    refused(&at, &asked, 3, &["any debug file of it in", "is not there"]);
 }
 
 /// The release directory comes back from two repositories, as it was.
