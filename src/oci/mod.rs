@@ -12,6 +12,7 @@ mod at_once;
 mod audit;
 #[cfg(feature = "net")]
 pub mod auth;
+pub mod brought;
 mod complete;
 mod cosign;
 #[cfg(feature = "net")]

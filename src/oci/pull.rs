@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::at_once;
+use super::brought::{Brought, Fetched};
 use super::manifest::{Descriptor, media};
 use super::published::{Content, RemoteFile, files, referred_files, refuse_clashes};
 use super::push::{Event, Observer};
@@ -58,17 +59,6 @@ pub enum Extent {
     /// And what a debugger wants: `debug/.build-id/xx/yyyy.debug`, and the binary itself as `…/yyyy`, by which gdb
     /// finds the program of a core; with split DWARF the `.dwp`, as `…/yyyy.dwp` and under the program's name.
     Debug,
-}
-
-/// A file that was fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What was fetched.
-    pub file: RemoteFile,
-    /// The build-id of its own note.
-    pub build_id: Option<BuildId>,
 }
 
 /// The caller's look at a file before it gets its name: the build-id of its note, or why it is refused.
@@ -222,40 +212,6 @@ impl Plan {
             }
         }
         Ok(Brought { made, ..brought })
-    }
-}
-
-/// Files that were fetched and checked, and have no names yet. Dropped, they are gone: the files first, and then the
-/// directories that are empty.
-#[derive(Debug, Default)]
-pub struct Brought {
-    pub(super) ready: Vec<(AtomicFile, Fetched)>,
-    /// Directories that were packed, of which some may be empty.
-    pub(super) directories: Vec<PathBuf>,
-    /// Symbolic links that were, and where they lead.
-    pub(super) links: Vec<(PathBuf, String)>,
-    made: NewDirs,
-}
-
-impl Brought {
-    /// Gives all files their names. Nothing is asked of a store any more: these are renames.
-    ///
-    /// # Errors
-    /// Those of writing.
-    pub fn commit(self) -> Result<Vec<Fetched>, Error> {
-        let mut fetched = Vec::new();
-        for (temporary, done) in self.ready {
-            temporary.commit_as(&done.path)?;
-            fetched.push(done);
-        }
-        for directory in &self.directories {
-            fs::create_dir_all(directory)?;
-        }
-        for (path, target) in &self.links {
-            fs::link(path, target)?;
-        }
-        self.made.keep();
-        Ok(fetched)
     }
 }
 

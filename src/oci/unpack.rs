@@ -10,9 +10,9 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use super::Error;
+use super::brought::{Brought, Fetched};
 use super::manifest::Descriptor;
 use super::published::{Content, RemoteFile};
-use super::pull::{Brought, Fetched};
 use crate::digest::{Digest, Hashing};
 use crate::fs::{self, AtomicFile, Mode, NewDirs};
 use crate::release::title::{self, Paths};
