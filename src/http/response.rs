@@ -84,7 +84,7 @@ impl<'http> Response<'http> {
 
     /// One header, where it is there and is text.
     pub fn header(&self, name: header::HeaderName) -> Option<&str> {
-        self.inner.headers().get(name)?.to_str().ok()
+        std::str::from_utf8(self.inner.headers().get(name)?.as_bytes()).ok()
     }
 
     /// The media type without parameters, in lower case; empty where there is none.

@@ -192,7 +192,8 @@ impl<'a> Config<'a> {
     }
 
     fn write(&self) -> Result<(), Error> {
-        let mut bytes = serde_json::to_vec_pretty(&self.document).unwrap_or_default();
+        let bytes = serde_json::to_vec_pretty(&self.document);
+        let mut bytes = bytes.expect("maps have text keys, and a vector takes all");
         bytes.push(b'\n');
         // A configuration that is a link, as in many people's dotfiles, stays one.
         Ok(fs::write(&fs::resolve(self.file), Mode::Secret, &bytes)?)

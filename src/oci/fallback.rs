@@ -23,10 +23,10 @@ pub(super) fn merged(
     // Not parsed in full: an entry that only others understand is no reason to throw the list away.
     let there = there.filter(|node| manifest::stated_type(&node.bytes) == media::INDEX);
     let document = there.and_then(|node| serde_json::from_slice::<Value>(&node.bytes).ok());
-    let Some(mut document) = document else {
+    let mut document = document.unwrap_or_default();
+    let Some(list) = document.get_mut("manifests").and_then(Value::as_array_mut) else {
         return Some(Index::new(None, entries.to_vec()).to_node());
     };
-    let list = document.get_mut("manifests")?.as_array_mut()?;
     let mut changed = false;
     for entry in entries {
         let ours = serde_json::to_value(entry).ok()?;
@@ -160,6 +160,12 @@ mod tests {
         for bad in [&b""[..], b"<html>", b"[]", b"{}", br#"{"manifests":1}"#] {
             assert!(entries(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(entries(br#"{"manifests":null}"#), Ok(Vec::new()));
+        let none = Node::of(
+            media::INDEX,
+            format!(r#"{{"mediaType":"{}","manifests":null}}"#, media::INDEX).into(),
+        );
+        assert_eq!(listed(&none), []);
+        let one = merged(Some(&none), &subject(), &[ours("1")]).expect("changed");
+        assert_eq!(listed(&one), [ours("1")]);
     }
 }

@@ -177,8 +177,9 @@ impl Session {
             return Ok(until);
         }
         let offered = response.headers().get_all(header::WWW_AUTHENTICATE);
-        let offered = offered.iter().filter_map(|value| value.to_str().ok());
-        let challenges: Vec<_> = offered.flat_map(auth::challenges).collect();
+        // A realm is for people, and in their language.
+        let offered = offered.iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let challenges: Vec<_> = offered.flat_map(|value| auth::challenges(&value)).collect();
         if challenges.is_empty() && response.media_type() == http::HTML {
             return Err(super::web_page(response));
         }
@@ -235,6 +236,9 @@ impl Session {
         let failed = |source| Error::Http { step: step(), source };
         let response = self.http.send(&request).map_err(failed)?;
         match response.status().as_u16() {
+            200..=299 if response.media_type() == http::HTML => {
+                return Err(super::web_page(&response));
+            }
             200..=299 => {}
             400 | 401 | 403 => {
                 return Err(self.unauthorized(credentials, response.into_error().to_string()));

@@ -455,6 +455,30 @@ fn who_refuses_is_who_is_named() {
 }
 
 #[test]
+fn a_realm_may_be_in_any_language() {
+    let server = Server::start(|_, request| match request.has("authorization") {
+        true => index(&release()),
+        false => answer("401 Unauthorized", "WWW-Authenticate: Basic realm=\"für uns\"\r\n", b""),
+    });
+    assert_eq!(server.registry_as(user()).tagged(&v1()).expect("an answer"), Some(release()));
+}
+
+#[test]
+fn a_login_page_in_place_of_a_token_is_no_matter_of_credentials() {
+    let server = Server::start(|_, request| {
+        let challenge =
+            format!("WWW-Authenticate: Bearer realm=\"http://{}/token\"\r\n", request.host());
+        match request.line.contains("/token") {
+            true => answer("200 OK", "Content-Type: text/html\r\n", b"<html>"),
+            false => answer("401 Unauthorized", &challenge, b""),
+        }
+    });
+    let error = server.registry_as(user()).tagged(&v1()).expect_err("a page");
+    assert_eq!(error.kind(), Kind::Damaged, "{error}");
+    assert!(error.to_string().contains("/token"), "{error}");
+}
+
+#[test]
 fn a_challenge_that_nobody_could_answer_is_no_matter_of_credentials() {
     for (headers, said) in [
         ("Content-Type: text/html\r\n", "is this a registry?"),
