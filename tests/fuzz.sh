@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
 # Fuzzes for a bounded time: every target of fuzz/ at once, for a minute or the seconds given. A target that finds
 # something fails the run and leaves its input below target/fuzz/TARGET; the program named beside it runs it again.
-# With a number of runs (5000x), they are the same ones each time: what a check needs, which has to find what it found.
 #
-#   tests/fuzz.sh [SECONDS|RUNSx] [TARGET…]
+#   tests/fuzz.sh [SECONDS] [TARGET…]
+#   tests/fuzz.sh replay [TARGET…]      fuzz/corpus alone: what a check needs, which must not depend on chance
+#   tests/fuzz.sh merge [TARGET…]       adds to fuzz/corpus what earlier runs found that reaches something new
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-case ${1:-60} in
-    *x) limit=("-runs=${1%x}" -seed=1) corpus=same ;;
-    *) limit=("-max_total_time=${1:-60}") corpus=corpus ;;
-esac
+what=${1:-60}
 shift $(($# > 0))
 targets=("$@")
 (($# > 0)) || targets=(parse split compressed)
@@ -22,18 +20,23 @@ flags=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-arg
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg=fuzzing)
 
 main() {
-    local host target failed=0 pids=()
+    local host target failed=0 work pids=()
     host=$(rustc -vV | sed -n 's/^host: //p')
     # The same versions of everything that xpost has; cargo adds what is only for fuzzing.
     cp Cargo.lock fuzz/Cargo.lock
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf '%s' "${flags[*]}") \
         cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$out/build"
     for target in "${targets[@]}"; do
-        rm -rf "$out/$target/same"
-        mkdir -p "$out/$target/$corpus" "$out/$target/seeds"
+        mkdir -p "$out/$target/corpus" "$out/$target/seeds" "fuzz/corpus/$target"
         "seeds_of_$target" "$out/$target/seeds"
-        "$out/build/$host/release/$target" "${limit[@]}" -max_len=65536 -timeout=20 -rss_limit_mb=2048 \
-            -artifact_prefix="$out/$target/" "$out/$target/$corpus" "$out/$target/seeds" >"$out/$target/log" 2>&1 &
+        local kept=$PWD/fuzz/corpus/$target found=$out/$target/corpus seeds=$out/$target/seeds
+        case $what in
+            replay) work=(-runs=0 "$kept") ;;
+            merge) work=(-set_cover_merge=1 -use_counters=0 "$kept" "$found" "$seeds") ;;
+            *) work=("-max_total_time=$what" "$found" "$kept" "$seeds") ;;
+        esac
+        RUST_BACKTRACE=0 "$out/build/$host/release/$target" -max_len=65536 -timeout=20 -rss_limit_mb=2048 -artifact_prefix="$out/$target/" \
+            "${work[@]}" >"$out/$target/log" 2>&1 &
         pids+=($!)
     done
     for target in "${!targets[@]}"; do

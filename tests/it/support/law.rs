@@ -124,7 +124,15 @@ pub fn hold_without(halves: &Halves, dropped: &[&str]) {
         elf.sections().iter().filter(|section| section.kind == elf::SHT_SYMTAB).count()
     };
     // One that is loaded, or whose names are, stays as well.
-    let is_loaded = |id| input.section(id).is_some_and(|section| section.is_loaded());
+    let loaded = input.sections().iter().filter(|section| section.is_loaded());
+    let loaded: Vec<_> = loaded
+        .map(Section::range)
+        .chain(input.segments().iter().map(xpost::elf::Segment::range))
+        .collect();
+    let is_loaded = |id| {
+        let range = input.section(id).map_or(0..0, Section::range);
+        loaded.iter().any(|loaded| loaded.start < range.end && range.start < loaded.end)
+    };
     let table = input.sections().iter().find(|section| section.kind == elf::SHT_SYMTAB);
     let is_fixed =
         table.is_some_and(|table| is_loaded(table.id) || is_loaded(SectionId(table.link)));
@@ -233,7 +241,8 @@ fn loaded_bytes_are_equal(input: &Elf<'_>, slim: &Elf<'_>) {
         );
     }
     let loaded = |elf: &Elf<'_>| -> Vec<_> {
-        let sections = elf.sections().iter().filter(|section| section.is_loaded());
+        // The first header is of no section.
+        let sections = elf.sections().iter().skip(1).filter(|section| section.is_loaded());
         // One without contents cannot stay where the file does not reach any more.
         let place = |section: &Section<'_>| {
             if section.has_contents() { section.offset } else { 0 }
