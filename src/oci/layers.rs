@@ -16,7 +16,7 @@ use crate::inspect::{self, Machine};
 use crate::tar::{self, Entries, Kind};
 
 /// The largest layer, uncompressed. Those with models and toolchains have some ten gigabytes.
-const MAX_LAYER: u64 = 64 << 30;
+pub(super) const MAX_LAYER: u64 = 64 << 30;
 
 /// So many bytes of a file say what it is.
 const HEAD: u64 = 64;

@@ -11,6 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::Error;
 use super::brought::{Brought, Fetched};
+use super::layers::MAX_LAYER;
 use super::manifest::Descriptor;
 use super::published::{Content, RemoteFile};
 use crate::digest::{Digest, Hashing};
@@ -36,7 +37,7 @@ pub(super) fn unpack(
     brought: &mut Brought,
 ) -> Result<(), Error> {
     let (file, size) = fs::open(packed)?;
-    let limit = size.saturating_mul(MAX_GROWTH).saturating_add(MAX_EXTRA);
+    let limit = size.saturating_mul(MAX_GROWTH).saturating_add(MAX_EXTRA).min(MAX_LAYER);
     let unpacked = Hashing::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)));
     let mut limited = unpacked.take(limit);
     let mut unpack = Unpack { of, paths, made, brought };
@@ -94,6 +95,7 @@ impl Unpack<'_> {
         let refuse = |reason: String| malformed(self.of, format!("{:?}: {reason}", entry.path));
         let title = self.of.file.title.as_str();
         let path = entry.path.strip_prefix("./").unwrap_or(&entry.path).trim_end_matches('/');
+        let path = if path.is_empty() { "." } else { path };
         let below = match path.strip_prefix(title) {
             _ if title == "." && path != "." => Some(path),
             Some("") if entry.kind == Kind::Directory => {
@@ -109,6 +111,16 @@ impl Unpack<'_> {
         }
         let place = self.of.path.join(below);
         fs::refuse_links(&place, path.matches('/').count())?;
+        // What is there already stands in the way now, and not when other files have their names.
+        let in_the_way = match (entry.kind == Kind::Directory, fs::is_dir(&place)) {
+            (true, _) if fs::is_link(&place) => Some("it is a symbolic link"),
+            (true, false) if fs::exists(&place) => Some("it is no directory"),
+            (false, true) if !fs::is_link(&place) => Some("it is a directory"),
+            _ => None,
+        };
+        if let Some(reason) = in_the_way {
+            return Err(Error::File(fs::at("write", &place)(io::Error::other(reason))));
+        }
         if entry.kind == Kind::Directory {
             self.paths.directory(path).map_err(refuse)?;
             self.brought.directories.push(place);

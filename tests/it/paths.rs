@@ -58,12 +58,26 @@ fn what_oras_pushed_from_directories_is_pulled_as_oras_pulls_it() {
     tools::stdout(push.current_dir(at.path("sub")).args(["push", "--plain-http", &here, "."]));
     at.run(["pull", &here, "-o", "here"]).succeeds();
     same(&at, "here", "sub");
-    for (link, below) in [("sub", "sub/"), ("sub/deep", "sub/deep/"), ("plain/a", "plain/a/")] {
+    // What is there and cannot give way is seen before anything changes.
+    for (script, said) in [
+        ("rm sub/link; mkdir sub/link", "ours/sub/link"),
+        ("rm -r sub/deep/empty; echo > sub/deep/empty", "it is no directory"),
+        ("rm sub/file.txt; mkdir sub/file.txt", "it is a directory"),
+    ] {
+        std::fs::remove_dir_all(at.path("ours")).unwrap();
+        at.run(["pull", &reference, "-o", "ours"]).succeeds();
+        let mut shell = Command::new("bash");
+        let script = format!("cd ours; echo changed > other/sub/file.txt; {script}");
+        tools::stdout(shell.current_dir(at.home()).args(["-euc", &script]));
+        at.run(["pull", &reference, "-o", "ours"]).exits(1, &[said]);
+        assert_eq!(at.read("ours/other/sub/file.txt"), b"changed\n");
+    }
+    for link in ["sub", "sub/deep", "plain/a"] {
         std::fs::remove_dir_all(at.path("ours")).unwrap();
         std::fs::create_dir_all(at.path("ours").join(link).parent().unwrap()).unwrap();
         std::fs::create_dir_all(at.path("outside")).unwrap();
         symlink(at.path("outside"), at.path("ours").join(link)).unwrap();
-        let said = [below, "is a symbolic link"];
+        let said = [link, "is a symbolic link"];
         at.run(["pull", &reference, "-o", "ours"]).exits(1, &said);
         std::fs::remove_file(at.path("ours").join(link)).unwrap();
         std::fs::create_dir_all(at.path("ours")).unwrap();
