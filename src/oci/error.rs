@@ -54,6 +54,8 @@ pub enum Error {
     Unauthorized {
         /// The repository, or the host where it is about none.
         place: String,
+        /// Who asked; nobody in particular, where there are no credentials.
+        who: Option<String>,
         /// What was tried and what came back.
         reason: String,
     },

@@ -122,7 +122,8 @@ fn podmans_files_are_read_and_the_one_that_is_named_alone() {
     at.put("auth.json", login("wrong"));
     let mut command = at.command(["push", &reference]);
     command.env("XDG_RUNTIME_DIR", at.path("run")).env("REGISTRY_AUTH_FILE", at.path("auth.json"));
-    Ran::of(&tools::output(&mut command)).exits(6, &["as alice"]);
+    let ran = Ran::of(&tools::output(&mut command)).exits(6, &["as alice", "an old one"]);
+    assert!(!ran.stderr.contains("log in first"), "{ran:?}");
 }
 
 #[test]

@@ -311,7 +311,7 @@ fn admission(at: &Xpost, host: &str, reference: &str, closed: &[&str]) {
     ];
     for config in [String::new(), login(host, "wrong")] {
         for command in commands.iter().filter(|command| closed.contains(&command[0])) {
-            let ran = as_user(at, command, &config).exits(6, &[host, "log in"]);
+            let ran = as_user(at, command, &config).exits(6, &[host, "xpost login"]);
             assert!(!ran.stderr.contains("wrong:") && !ran.stderr.contains(PASSWORD), "{ran:?}");
         }
     }

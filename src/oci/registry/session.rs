@@ -259,12 +259,17 @@ impl Session {
     }
 
     fn unauthorized(&self, credentials: &Credentials, reason: String) -> Error {
-        let who = match credentials {
-            Credentials::Anonymous => "without credentials".to_owned(),
-            Credentials::Basic { username, .. } => format!("as {username}"),
-            Credentials::IdentityToken(_) => "with an identity token".to_owned(),
+        let (who, reason) = match credentials {
+            Credentials::Anonymous => (None, format!("without credentials: {reason}")),
+            Credentials::Basic { username, .. } => {
+                (Some(username.clone()), format!("as {username}: {reason}"))
+            }
+            Credentials::IdentityToken(_) => {
+                let who = "an identity token".to_owned();
+                (Some(who), format!("with an identity token: {reason}"))
+            }
         };
-        Error::Unauthorized { place: self.place(), reason: format!("{who}: {reason}") }
+        Error::Unauthorized { place: self.place(), who, reason }
     }
 
     /// A 401 or 403 after we said who we are.
