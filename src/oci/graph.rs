@@ -1,6 +1,6 @@
 //! What is published or copied, as a value: a [`Graph`] of manifests and blobs, wherever they come from.
 //!
-//! A release makes one ([`Graph::of`]), files do ([`Graph::of_files`]), and any store does ([`Graph::read`]): a
+//! A release makes one ([`Graph::of`]), files do ([`Graph::of_manifest`]), and any store does ([`Graph::read`]): a
 //! manifest, what it points at, and what points at it. [`push`](super::push()) sends it, whoever made it; `discover`
 //! shows it. Blobs are not read before they are sent.
 
