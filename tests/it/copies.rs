@@ -88,6 +88,8 @@ fn signatures_of_cosign_2_that_both_sides_have_stand_together() {
             let same = format!("{}/org/app", server.localhost());
             let same = ["--new-bundle-format=false", "--sign-container-identity", &same];
             cosign(&at, &[&["sign"], &options[..], &same, &[&by_digest]].concat());
+            let claim = ["--predicate", "claim.json", "--type", "custom", same[0], &by_digest];
+            cosign(&at, &[&["attest"], &options[..], &claim].concat());
         };
         let holds = |keys: &[&str], reference: &str| {
             for key in keys {
@@ -95,8 +97,11 @@ fn signatures_of_cosign_2_that_both_sides_have_stand_together() {
                 let verify = ["verify", "--new-bundle-format=false", "--insecure-ignore-tlog"];
                 let with = ["--allow-insecure-registry", "--key", &key, reference];
                 cosign(&at, &[&verify[..], &with].concat());
+                let attested = ["verify-attestation", "--type", "custom"];
+                cosign(&at, &[&attested[..], &verify[1..], &with].concat());
             }
         };
+        at.put("claim.json", r#"{"checked":true}"#);
         sign("first", &source);
         at.run(["copy", &source, &mirror]).succeeds();
         holds(&["first"], &mirror);
@@ -104,7 +109,8 @@ fn signatures_of_cosign_2_that_both_sides_have_stand_together() {
         sign("later", &source);
         let copied = at.run(["copy", &source, &mirror, "--json"]).succeeds().json();
         let tag = format!("{}.sig", digest.replace(':', "-"));
-        assert_eq!(copied["receipt"]["joined"], json!([tag]), "{copied}");
+        let attested = tag.replace(".sig", ".att");
+        assert_eq!(copied["receipt"]["joined"], json!([tag, attested]), "{copied}");
         holds(&["first", "there", "later"], &mirror);
         // Again there is nothing to do, and back again it is all of them.
         let again = at.run(["copy", &source, &mirror, "--json"]).succeeds().json();
