@@ -50,12 +50,13 @@ pub(super) fn run(
         let mut text = format!("{}\n", ui::safe(&by_digest));
         let manifests = ui::count(found.manifests, "manifest");
         let _ = writeln!(text, "  complete  {manifests}, {}", ui::count(found.blobs, "blob"));
-        for name in &found.debug_elsewhere {
-            let from = debug_from.as_deref().unwrap_or_default();
-            let _ = writeln!(text, "  kept      {} in {}", ui::safe(name), ui::safe(from));
-        }
-        for name in &found.debug_nowhere {
-            let _ = writeln!(text, "  left out  {}, which is signed", ui::safe(name));
+        let from = format!("kept in {}", ui::safe(debug_from.as_deref().unwrap_or_default()));
+        for (what, files) in
+            [(from.as_str(), &found.debug_elsewhere), ("left out", &found.debug_nowhere)]
+        {
+            for file in files {
+                let _ = writeln!(text, "  {what}  {}  {}", ui::safe(&file.name), file.digest);
+            }
         }
         return ui.result("verify", value, &text);
     }

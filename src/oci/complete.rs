@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::Error;
 use super::at_once;
 use super::graph::{Graph, Missing};
-use super::kept::{self, DebugKept};
+use super::kept::{self, DebugKept, KeptFile};
 use super::manifest::{Descriptor, Document, Node, annotation, media};
 use super::published;
 use super::reference::Tag;
@@ -26,9 +26,9 @@ pub struct Completeness {
     /// How many blobs are there.
     pub blobs: usize,
     /// Debug files that are where they are said to be kept.
-    pub debug_elsewhere: Vec<String>,
+    pub debug_elsewhere: Vec<KeptFile>,
     /// Debug files that are signed, and said to be kept nowhere.
-    pub debug_nowhere: Vec<String>,
+    pub debug_nowhere: Vec<KeptFile>,
     /// What is not.
     pub missing: Vec<Missing>,
     /// Tags of debug files that are not there: without them a debug file is found the long way round.
@@ -69,15 +69,13 @@ pub fn completeness(
         DebugKept::Here => {}
         DebugKept::Nowhere => {
             let left = files.extract_if(.., |file| companion::is_of_debugger(&file.name));
-            debug_nowhere.extend(left.map(|file| file.name));
+            debug_nowhere
+                .extend(left.map(|file| KeptFile { name: file.name, digest: file.digest }));
         }
         DebugKept::In(other) => {
             let found = kept::debug_files(other, &graph)?;
             let is_there = |file: &&SignedFile| {
-                found
-                    .files
-                    .iter()
-                    .any(|(name, digest)| (name, digest) == (&file.name, &file.digest))
+                found.files.iter().any(|of| of.name == file.name && of.digest == file.digest)
             };
             // Of what was signed anew one is enough.
             let whole: BTreeSet<_> =
@@ -85,7 +83,7 @@ pub fn completeness(
             files.retain(|file| !whole.contains(&(file.of, file.name.clone())));
             // Where no signature says which binaries have a debug file, all of them are to.
             missing.extend(found.none.into_iter().filter(|lost| !signed.contains(&lost.of)));
-            debug_elsewhere.extend(found.files.into_iter().map(|(name, _)| name));
+            debug_elsewhere = found.files;
         }
     }
     missing.extend(files.into_iter().map(SignedFile::missing));

@@ -25,11 +25,20 @@ pub enum DebugKept<'a> {
     Nowhere,
 }
 
+/// A debug file, by name and digest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct KeptFile {
+    /// Its name, which several may have.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+}
+
 /// What another store has of the debug files of a graph.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Files that are there, by name and digest.
-    pub(super) files: Vec<(String, Digest)>,
+    /// Files that are there.
+    pub(super) files: Vec<KeptFile>,
     /// The debug files of binaries of which there is none, neither there nor in the graph.
     pub(super) none: Vec<Missing>,
 }
@@ -65,7 +74,9 @@ pub(super) fn debug_files(other: &dyn Store, graph: &Graph<'_>) -> Result<Found,
                 of: node.descriptor.digest,
             });
         }
-        found.files.extend(there.into_iter().map(|file| (file.title, file.descriptor.digest)));
+        found.files.extend(
+            there.into_iter().map(|of| KeptFile { name: of.title, digest: of.descriptor.digest }),
+        );
     }
     found.files.sort();
     found.files.dedup();
@@ -76,7 +87,7 @@ pub(super) fn debug_files(other: &dyn Store, graph: &Graph<'_>) -> Result<Found,
 ///
 /// # Errors
 /// Those of the store, and names that cannot be a file's.
-pub fn of_binary(other: &dyn Store, id: &BuildId) -> Result<Vec<RemoteFile>, Error> {
+pub(super) fn of_binary(other: &dyn Store, id: &BuildId) -> Result<Vec<RemoteFile>, Error> {
     let manifest = match ByBuildId::find(other, id, &Target::default()) {
         Err(Error::NotFound { .. }) => return Ok(Vec::new()),
         found => found?.debug.descriptor,

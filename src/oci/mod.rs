@@ -61,7 +61,7 @@ pub use error::{Error, Kind};
 pub use graph::{DebugFile, Edge, Graph, GraphBlob, Missing};
 pub use host::Host;
 pub use image::ImageOptions;
-pub use kept::{DebugKept, of_binary as debug_files_of};
+pub use kept::{DebugKept, KeptFile};
 pub use layout::Layout;
 pub use lookup::ByBuildId;
 pub use manifest::{Descriptor, Document, Index, Manifest, Node};

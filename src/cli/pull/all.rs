@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Args, commit, look_inside, report, signatures, uncovered, without_files};
+use super::{Args, commit, look_inside, not_there, report, signatures, uncovered, without_files};
 use crate::cli::failure::{self, Exit, Failure};
 use crate::cli::store;
 use crate::cli::ui::Ui;
@@ -76,8 +76,7 @@ pub(super) fn run(
             let debug_files = signatures.names().filter(|name| companion::is_of_debugger(name));
             let lacking: BTreeSet<_> = debug_files.filter(|name| !is_planned(name)).collect();
             if let (Some(name), Some(_)) = (lacking.first(), &kept_in) {
-                return Err(Failure::plain(Exit::Unverified, doing())
-                    .because(format!("{name} is signed and not there")));
+                return Err(not_there(args, name));
             }
             missing.extend(lacking.into_iter().map(|name| format!("{platform}: {name}")));
         }

@@ -160,8 +160,7 @@ pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
         None => None,
     };
     let elsewhere = from_elsewhere.as_ref().map(|(_, plan)| plan);
-    refuse_uncovered(&plan, elsewhere, signatures.as_ref(), args.debug)
-        .map_err(|reason| Failure::plain(Exit::Unverified, doing()).because(reason))?;
+    refuse_uncovered(args, &plan, elsewhere, signatures.as_ref())?;
     let observer = store::progress(ui, "pulled");
     let mut brought = vec![plan.bring(store, &look_inside, &observer).map_err(explain)?];
     if let Some((store, plan)) = &from_elsewhere {
@@ -266,6 +265,17 @@ fn uncovered(args: &Args, item: &Item) -> Failure {
     ))
 }
 
+/// A debug file that has to be there, and is not.
+fn not_there(args: &Args, name: &str) -> Failure {
+    let failure = Failure::plain(Exit::Unverified, format!("cannot pull {}", args.reference))
+        .because(format!("{name} is signed and not there"));
+    match &args.debug_from {
+        Some(_) => failure,
+        None => failure
+            .hint("--debug-from: the repository where debug files are kept (push --debug-to)"),
+    }
+}
+
 /// What a core names: nothing but a repository and an id are needed.
 fn by_build_id(
     args: &Args,
@@ -339,23 +349,21 @@ fn signatures(
 
 /// A signature that does not cover a binary, or debug files that are signed and not there, fetches nothing.
 fn refuse_uncovered(
+    args: &Args,
     plan: &Plan,
     elsewhere: Option<&Plan>,
     signatures: Option<&Signatures>,
-    debug: bool,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let Some(signatures) = signatures else { return Ok(()) };
     if let Some(item) = plan.items.iter().find(|item| !signatures.cover(&item.file)) {
-        return Err(format!(
-            "the signature does not cover {} {}",
-            item.file.title, item.file.descriptor.digest
-        ));
+        return Err(uncovered(args, item));
     }
     let items = || [Some(plan), elsewhere].into_iter().flatten().flat_map(|plan| &plan.items);
     let planned = |name: &str| items().any(|item| item.file.title == name);
     let mut debug_files = signatures.names().filter(|name| companion::is_of_debugger(name));
-    match debug_files.find(|name| (debug || elsewhere.is_some()) && !planned(name)) {
-        Some(name) => Err(format!("{name} is signed and not there")),
+    let wanted = args.debug || elsewhere.is_some();
+    match debug_files.find(|name| wanted && !planned(name)) {
+        Some(name) => Err(not_there(args, name)),
         None => Ok(()),
     }
 }
