@@ -6,7 +6,6 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::Error;
-use super::store::Store;
 use crate::parallel;
 
 /// So many; registries slow down whoever takes more.
@@ -21,22 +20,6 @@ pub(super) fn each<'items, T: Sync, R: Send>(
     work: impl Fn(&'items T) -> Result<R, Error> + Sync,
 ) -> Result<Vec<R>, Error> {
     parallel::each(WORKERS, items, || (), |(), item| work(item))
-}
-
-/// The same for what is put into a store; one after another where that shows in the store, or it would not be the same
-/// bytes each time.
-///
-/// # Errors
-/// Those of [`each`].
-pub(super) fn each_put<'items, T: Sync, R: Send>(
-    store: &dyn Store,
-    items: &'items [T],
-    work: impl Fn(&'items T) -> Result<R, Error> + Sync,
-) -> Result<Vec<R>, Error> {
-    match store.keeps_order() {
-        true => items.iter().map(work).collect(),
-        false => each(items, work),
-    }
 }
 
 /// What is read before it is written: large enough that two threads seldom wait for each other.

@@ -69,14 +69,12 @@ pub use memory::MemoryStore;
 #[cfg(feature = "net")]
 pub use mirror::Mirror;
 pub use pack::LayerEntry;
-pub use push::{
-    BuildIds, Event, Observer, Occupied, Options, Receipt, TagState, Tagged, Upload, Withheld,
-    push, survey,
-};
+pub use push::{Event, Observer, Options, Receipt, TagState, Tagged, Upload, push, survey};
 pub use reference::{Location, Reference, Repository, Tag, Target};
 #[cfg(feature = "net")]
 pub use registry::{Plain, Registry, check_login};
 pub use store::{Access, State, Store, resolve};
+pub use tags::{BuildIds, Occupied, Withheld};
 pub use verify::{Signatures, Trusted, Untrusted, signs};
 
 /// Told what a person should know of a store and no result says, while it is used.

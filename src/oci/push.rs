@@ -14,7 +14,7 @@ use super::graph::{Graph, GraphBlob};
 use super::manifest::{Descriptor, Document, Node};
 use super::reference::Tag;
 use super::store::{self, Opener, State, Store};
-use super::tags;
+use super::tags::{self, BuildIds, Occupied, Withheld};
 use crate::digest::Digest;
 
 /// How often another writer may be in between.
@@ -31,26 +31,6 @@ pub struct Options {
     pub occupied: Occupied,
     /// A `buildid-` tag belongs to another program's debug file.
     pub build_ids: BuildIds,
-}
-
-/// What to do about a tag that points at another release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Occupied {
-    #[default]
-    /// Stop before anything is written.
-    Refuse,
-    /// Move it.
-    Overwrite,
-}
-
-/// What to do about a `buildid-` tag that points at the debug file of another program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BuildIds {
-    #[default]
-    /// Publish without the tag, and say so.
-    Withhold,
-    /// Move it.
-    Force,
 }
 
 /// What happens, as it happens.
@@ -156,17 +136,6 @@ pub struct Tagged {
     pub tag: String,
     /// What became of it.
     pub state: TagState,
-}
-
-/// A tag that was not set, because it belongs to something else: to the debug file of another program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Withheld {
-    /// Its name.
-    pub tag: String,
-    /// The manifest it points at.
-    pub there: Digest,
-    /// The manifest it does not point at.
-    pub ours: Digest,
 }
 
 impl Receipt {
@@ -415,7 +384,7 @@ fn ensure_listed(
 
 /// Makes the store list the referrers of every manifest that has some. Gives the fallback tags that were written.
 fn ensure_all_listed(store: &dyn Store, graph: &Graph<'_>) -> Result<Vec<String>, Error> {
-    let written = at_once::each_put(store, &graph.subjects(), |(subject, entries)| {
+    let written = store::put_each(store, &graph.subjects(), |(subject, entries)| {
         Ok(ensure_listed(store, subject, entries)?.map(|tag| tag.to_string()))
     })?;
     Ok(written.into_iter().flatten().collect())

@@ -209,6 +209,22 @@ pub fn fetch(
     copied.map_err(|error| Error::of_stream(error, step))
 }
 
+/// Does `work` for each item that is put into a store, a few at once; one after another where that shows in the store, or it would not be the same
+/// bytes each time.
+///
+/// # Errors
+/// Those of [`at_once::each`].
+pub(super) fn put_each<'items, T: Sync, R: Send>(
+    store: &dyn Store,
+    items: &'items [T],
+    work: impl Fn(&'items T) -> Result<R, Error> + Sync,
+) -> Result<Vec<R>, Error> {
+    match store.keeps_order() {
+        true => items.iter().map(work).collect(),
+        false => at_once::each(items, work),
+    }
+}
+
 /// A referrer that was looked into.
 #[derive(Debug, Clone)]
 pub struct Referrer {

@@ -1,14 +1,48 @@
 //! The tags that a push sets beside its own: those of debug files, and those that cosign 2 keeps beside a manifest. What others
 //! rely on is not taken from them.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
 use super::Error;
-use super::at_once;
 use super::cosign::{self, Fate};
 use super::graph::{DebugFile, Graph};
 use super::manifest::{Node, annotation, media};
-use super::push::{BuildIds, Occupied, Withheld};
 use super::reference::Tag;
-use super::store::{Store, Verified};
+use super::store::{self, Store, Verified};
+use crate::digest::Digest;
+
+/// What to do about a tag that points at another release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Occupied {
+    #[default]
+    /// Stop before anything is written.
+    Refuse,
+    /// Move it.
+    Overwrite,
+}
+
+/// What to do about a `buildid-` tag that points at the debug file of another program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BuildIds {
+    #[default]
+    /// Publish without the tag, and say so.
+    Withhold,
+    /// Move it.
+    Force,
+}
+
+/// A tag that was not set, because it belongs to something else: to the debug file of another program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Withheld {
+    /// Its name.
+    pub tag: String,
+    /// The manifest it points at.
+    pub there: Digest,
+    /// The manifest it does not point at.
+    pub ours: Digest,
+}
 
 /// How often another copy may be in between.
 const MAX_ROUNDS: usize = 4;
@@ -21,14 +55,15 @@ pub(super) fn build_ids(
     graph: &Graph<'_>,
     policy: BuildIds,
 ) -> Result<(Vec<String>, Vec<Withheld>), Error> {
-    let mut shared: Vec<Vec<&DebugFile>> = Vec::new();
+    let (mut shared, mut positions) = (Vec::<Vec<&DebugFile>>::new(), BTreeMap::new());
     for debug in &graph.debug_files {
-        match shared.iter_mut().find(|of| of.iter().any(|one| one.build_id == debug.build_id)) {
+        let position = *positions.entry(&debug.build_id).or_insert(shared.len());
+        match shared.get_mut(position) {
             Some(of) => of.push(debug),
             None => shared.push(vec![debug]),
         }
     }
-    let set = at_once::each_put(store, &shared, |of| {
+    let set = store::put_each(store, &shared, |of| {
         let first = of.first().map(|first| first.load_digest);
         let each = of.iter().map(|debug| {
             let is_first = first == Some(debug.load_digest);
