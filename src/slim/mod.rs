@@ -142,6 +142,12 @@ pub enum Error {
         "it has no section headers of what it loads, so nothing in it can be told apart (was it packed, or stripped of them?)"
     )]
     NoSections,
+    /// No section has a name.
+    #[error("its sections have no names (e_shstrndx), so nothing in it can be told apart")]
+    NoNames,
+    /// A program that nothing could load.
+    #[error("it has no program headers, so nothing in it is ever loaded")]
+    NoSegments,
     /// UPX packed it.
     #[error("it is packed by UPX: what there is to strip is in its compressed part")]
     Packed,

@@ -273,6 +273,12 @@ fn refuse(elf: &Elf<'_>) -> Result<(), Error> {
     if elf.sections().len() <= 1 || loads && elf.loaded_sections().next().is_none() {
         return Err(Error::NoSections);
     }
+    if elf.header().section_names.is_none() {
+        return Err(Error::NoNames);
+    }
+    if elf.segments().is_empty() && !elf.is_object() {
+        return Err(Error::NoSegments);
+    }
     if elf.is_debug_file() {
         return Err(Error::DebugFile);
     }

@@ -663,3 +663,17 @@ fn names_of_symbols_are_read_from_a_string_table_alone() {
     let error = Elf::parse(&bytes).unwrap().symbols(elf::SHT_SYMTAB).unwrap_err();
     assert!(error.to_string().ends_with("which is no string table"), "{error}");
 }
+
+#[test]
+fn a_program_without_names_or_program_headers_is_refused() {
+    let program = Builder::usual().build();
+    let without = |field: std::ops::Range<usize>| {
+        let mut bytes = program.clone();
+        bytes[field].fill(0);
+        try_split(&bytes, &Options::default(), Compression::None)
+    };
+    // gABI, "ELF Header": e_shstrndx, e_phnum, e_phoff.
+    assert!(matches!(without(62..64), Err(Error::NoNames)));
+    assert!(matches!(without(56..58), Err(Error::NoSegments)));
+    assert!(matches!(without(32..40), Err(Error::NoSegments)));
+}
