@@ -17,6 +17,10 @@ const MAX_CONFIG: u64 = 4 << 20;
 /// So many programs of another machine are named.
 const NAMED: usize = 20;
 
+/// So deep may indexes lie in indexes, and so many manifests be in all of them.
+const MAX_DEPTH: usize = 3;
+const MAX_MANIFESTS: usize = 1024;
+
 /// Where programs are looked for if an image does not say (as containerd and Docker have it).
 const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -84,35 +88,70 @@ struct Run {
     entrypoint: Option<Vec<String>>,
     cmd: Option<Vec<String>>,
     env: Option<Vec<String>>,
+    working_dir: Option<String>,
 }
 
-/// Audits every platform of what `root` is, whoever published it.
+/// Audits every platform of what `root` is, whoever published it; an index in an index as well.
 ///
 /// # Errors
-/// Those of the store, and layers that cannot be read.
+/// Those of the store, layers that cannot be read, and indexes in indexes without end.
 pub fn audit(store: &dyn Store, root: Node) -> Result<Vec<Audit>, Error> {
-    let published = Published::of(root)?;
-    let mut found = Vec::new();
-    for platform in &published.platforms {
-        // What BuildKit puts beside the images it makes is for no platform, and says so.
-        let unknown =
-            |entry: &PlatformEntry| entry.architecture == "unknown" || entry.os == "unknown";
-        if !platform.platform.as_ref().is_some_and(unknown) {
-            found.extend(of_manifest(store, platform.platform.as_ref(), &platform.descriptor)?);
+    let mut auditor = Auditor { store, left: MAX_MANIFESTS, found: Vec::new() };
+    auditor.node(None, &root, 0)?;
+    Ok(auditor.found)
+}
+
+struct Auditor<'a> {
+    store: &'a dyn Store,
+    /// So many manifests and indexes are looked at still.
+    left: usize,
+    found: Vec<Audit>,
+}
+
+impl Auditor<'_> {
+    fn node(
+        &mut self,
+        stated: Option<&PlatformEntry>,
+        node: &Node,
+        depth: usize,
+    ) -> Result<(), Error> {
+        let malformed = |reason: &str| {
+            let what = format!("the index {}", node.descriptor.digest);
+            Err(Error::Malformed { what, reason: reason.to_owned() })
+        };
+        if let Document::Manifest(manifest) = node.document()? {
+            let audit = of_manifest(self.store, stated, &node.descriptor, &manifest)?;
+            self.found.push(audit);
+            return Ok(());
         }
+        if depth > MAX_DEPTH {
+            return malformed("it lies too deep in others");
+        }
+        for platform in Published::of(node.clone())?.platforms {
+            // What BuildKit puts beside the images it makes is for no platform, and says so.
+            let unknown =
+                |entry: &PlatformEntry| entry.architecture == "unknown" || entry.os == "unknown";
+            if platform.platform.as_ref().is_some_and(unknown) {
+                continue;
+            }
+            let Some(left) = self.left.checked_sub(1) else {
+                return malformed("there are too many manifests in it");
+            };
+            self.left = left;
+            let child = store::load(self.store, &platform.descriptor)?;
+            self.node(platform.platform.as_ref().or(stated), &child, depth + 1)?;
+        }
+        Ok(())
     }
-    Ok(found)
 }
 
 fn of_manifest(
     store: &dyn Store,
     stated: Option<&PlatformEntry>,
     descriptor: &Descriptor,
-) -> Result<Option<Audit>, Error> {
-    let Document::Manifest(manifest) = store::load(store, descriptor)?.document()? else {
-        return Ok(None);
-    };
-    let config = config(store, &manifest)?;
+    manifest: &Manifest,
+) -> Result<Audit, Error> {
+    let config = config(store, manifest)?;
     let platform = stated.cloned().or_else(|| config.platform());
     let tree = store::without_mirror(|| {
         let mut tree = Tree::default();
@@ -135,9 +174,13 @@ fn of_manifest(
     let Some(platform) = platform else {
         let programs = tree.programs.iter().take(NAMED);
         audit.programs = programs.map(|(path, of)| Program::of(path, of, false)).collect();
-        return Ok(Some(audit));
+        return Ok(audit);
     };
-    let is_right = |machine: &Machine| machine.architecture == Some(platform.architecture.as_str());
+    // Programs here are ELF files, which these systems do not start.
+    let takes_elf = !["windows", "darwin", "ios"].contains(&platform.os.as_str());
+    let is_right = |machine: &Machine| {
+        takes_elf && machine.architecture == Some(platform.architecture.as_str())
+    };
     for (path, machine) in &tree.programs {
         if is_right(machine) {
             audit.right += 1;
@@ -148,8 +191,9 @@ fn of_manifest(
             audit.programs.push(Program::of(path, machine, false));
         }
     }
-    let starts = config.command().and_then(|command| tree.program(command, config.search()));
-    let says = config.platform().filter(|says| says.architecture != platform.architecture);
+    let starts = config.command().and_then(|command| tree.program(&command, config.search()));
+    let key = |of: &PlatformEntry| (of.os.clone(), of.architecture.clone());
+    let says = config.platform().filter(|says| key(says) != key(&platform));
     audit.configured = says.map(|says| says.to_string());
     // What starts decides; where that is a script, one program for the platform is enough to run it.
     audit.verdict = match &starts {
@@ -161,7 +205,7 @@ fn of_manifest(
         None => Verdict::NoProgram,
     };
     audit.starts = starts.map(|(path, machine)| Program::of(&path, &machine, is_right(&machine)));
-    Ok(Some(audit))
+    Ok(audit)
 }
 
 impl Program {
@@ -182,12 +226,17 @@ impl Config {
         (!architecture.is_empty()).then_some(PlatformEntry { os, architecture, variant: None })
     }
 
-    /// The first word of what a container starts.
-    fn command(&self) -> Option<&str> {
+    /// The first word of what a container starts; a path from the directory that it starts in.
+    fn command(&self) -> Option<String> {
         let run = self.config.as_ref()?;
         let words =
             [&run.entrypoint, &run.cmd].into_iter().flatten().find(|words| !words.is_empty());
-        words?.first().map(String::as_str)
+        let command = words?.first()?;
+        let directory = run.working_dir.as_deref().unwrap_or_default();
+        Some(match command.contains('/') && !command.starts_with('/') {
+            true => format!("{directory}/{command}"),
+            false => command.clone(),
+        })
     }
 
     fn search(&self) -> &str {

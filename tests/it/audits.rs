@@ -209,6 +209,38 @@ fn a_program_of_another_machine_is_found_in_any_image() {
 }
 
 #[test]
+fn where_a_program_starts_and_under_which_system_counts_and_so_do_indexes_in_indexes() {
+    let (at, server) = (xpost(), Server::start(Kind::Ggcr));
+    let reference = |name: &str| format!("{}/{name}", server.localhost());
+    let (here, windows) = (reference("w:here"), reference("w:windows"));
+    let files = [("opt/app", "c-arm64-static"), ("bin/other", "c-glibc-static")];
+    image(&at, &here, "linux/amd64", &files, "./app");
+    tool(&at, "crane", &["mutate", &here, "--workdir", "/opt", "-t", &here]);
+    let said = ["linux/amd64: opt/app, which it starts, is for arm64"];
+    refused(&at, &["verify", &here, "--platforms"], 3, &said);
+    image(&at, &windows, "windows/amd64", &[("app", "c-glibc-static")], "/app");
+    refused(&at, &["verify", &windows, "--platforms"], 3, &["windows/amd64: app, which it starts"]);
+    // An index of one index of that image.
+    let (inner, outer) = (reference("w:inner"), reference("w:outer"));
+    tool(&at, "crane", &["index", "append", "-m", &here, "-t", &inner]);
+    let document = tool(&at, "crane", &["manifest", &inner]);
+    let digest = tool(&at, "crane", &["digest", &inner]);
+    let index = "application/vnd.oci.image.index.v1+json";
+    let outer_document = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":[{{"mediaType":"{index}","digest":"{}","size":{}}}]}}"#,
+        digest.trim(),
+        document.len()
+    );
+    at.put("outer.json", outer_document);
+    tool(
+        &at,
+        "oras",
+        &["manifest", "push", "--plain-http", "--media-type", index, &outer, "outer.json"],
+    );
+    refused(&at, &["verify", &outer, "--platforms"], 3, &said);
+}
+
+#[test]
 fn what_states_no_platform_is_a_finding_and_what_is_no_image_is_none() {
     let (at, server) = (xpost(), Server::start(Kind::Ggcr));
     let reference = |name: &str| format!("{}/{name}", server.localhost());
