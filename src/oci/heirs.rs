@@ -16,25 +16,36 @@ const MAX_ROOTS: usize = 1024;
 /// So many between two looks at whether all were found.
 const CHUNK: usize = 32;
 
-/// Looks around what stays for debug files with these build-ids that do not go. Gives one for each id that has one.
+/// Looks around what stays for debug files with these build-ids that do not go. Gives one for each id that has one: a release's
+/// before an image's, which leads to no file of the program.
 pub(super) fn heirs(
     store: &dyn Store,
     staying: &[&Node],
     ids: &BTreeSet<String>,
     going: &BTreeSet<Digest>,
 ) -> Result<BTreeMap<String, Node>, Error> {
-    let (mut found, seen) = (BTreeMap::new(), Mutex::new(BTreeSet::new()));
+    let mut found = BTreeMap::<String, Heir>::new();
+    let seen = Mutex::new(BTreeSet::new());
+    let is_settled = |heir: Option<&Heir>| heir.is_some_and(|heir| !heir.of_image);
     let is_new = |digest| seen.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
     for some in staying.get(..MAX_ROOTS.min(staying.len())).unwrap_or_default().chunks(CHUNK) {
-        if ids.iter().all(|id| found.contains_key(id)) {
+        if ids.iter().all(|id| is_settled(found.get(id))) {
             break;
         }
         let around = at_once::each(some, |root| around(store, root, ids, going, &is_new))?;
-        for (id, node) in around.into_iter().flatten() {
-            found.entry(id).or_insert(node);
+        for (id, heir) in around.into_iter().flatten() {
+            if !is_settled(found.get(&id)) {
+                found.insert(id, heir);
+            }
         }
     }
-    Ok(found)
+    Ok(found.into_iter().map(|(id, heir)| (id, heir.node)).collect())
+}
+
+/// A debug manifest, and whether it belongs to an image.
+struct Heir {
+    node: Node,
+    of_image: bool,
 }
 
 fn around(
@@ -43,7 +54,7 @@ fn around(
     ids: &BTreeSet<String>,
     going: &BTreeSet<Digest>,
     is_new: &(dyn Fn(Digest) -> bool + Sync),
-) -> Result<Vec<(String, Node)>, Error> {
+) -> Result<Vec<(String, Heir)>, Error> {
     let manifests = match root.document() {
         Ok(Document::Manifest(_)) => vec![root.descriptor.plain()],
         Ok(Document::Index(index)) => index.manifests,
@@ -67,7 +78,7 @@ fn around(
         for debug in store::referrers(store, &manifest.digest, Some(media::DEBUG))? {
             let id = wanted(debug.descriptor.annotations.get(annotation::BUILD_ID));
             if let Some(id) = id.filter(|_| !going.contains(&debug.descriptor.digest)) {
-                found.push((id, debug.node));
+                found.push((id, Heir { node: debug.node, of_image: document.is_image() }));
             }
         }
     }

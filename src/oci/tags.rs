@@ -47,7 +47,7 @@ pub struct Withheld {
 /// How often another copy may be in between.
 const MAX_ROUNDS: usize = 4;
 
-/// Sets the tags of all debug files. Gives those that point at ours, each once.
+/// Sets the tags of all debug files. Gives those that point at ours or at others of the same program, each once.
 ///
 /// Of two programs with one build-id the first has the tag: nobody could say for which it was to be moved.
 pub(super) fn build_ids(
@@ -101,9 +101,21 @@ fn build_id(
             let (tag, there) = (tag.to_string(), there.descriptor.digest);
             return Ok(Some(Withheld { tag, there, ours }));
         }
+        // That of an image leads to no file of the program, so it does not take the place of one that does.
+        if is_ours && !is_beside_binary(store, &debug.node)? && is_beside_binary(store, &there)? {
+            return Ok(None);
+        }
     }
     store.put_tag(&tag, &debug.node)?;
     Ok(None)
+}
+
+/// Whether the subject of a debug manifest is here, and is the manifest of a release's binaries.
+fn is_beside_binary(store: &dyn Store, debug: &Node) -> Result<bool, Error> {
+    let subject = debug.document()?.subject().map(|subject| subject.digest);
+    let subject = subject.map(|digest| store.manifest(&digest)).transpose()?.flatten();
+    let document = subject.as_ref().map(Node::document).transpose();
+    Ok(document.ok().flatten().is_some_and(|document| document.kind() == media::BINARY))
 }
 
 /// Sets the tags of cosign 2. Gives those under which what was there and what came stand together.

@@ -181,18 +181,26 @@ fn the_tag_of_a_build_id_goes_over_to_what_stays() {
         at.run(["push", &image, "--image"]).succeeds();
         let tag = build_id_tag(&at, &v1);
         let id = tag.trim_start_matches("buildid-");
-        // The image was last, and its debug file has the tag.
-        let dry = at.run(["delete", &image, "--dry-run"]).succeeds();
+        // The release has the tag, although the image was last.
+        let dry = at.run(["delete", &v1, "--dry-run"]).succeeds();
         assert!(dry.stdout.contains(&format!("tag {tag}  now sha256:")), "{dry:?}");
         assert!(dry.stderr.contains("shows only when it is asked"), "{dry:?}");
-        at.run(["delete", &image]).succeeds();
+        at.run(["delete", &v1]).succeeds();
         let pull = ["pull", &repository, "--build-id", id, "-o", "one"];
         let pulled = at.run(pull).succeeds();
         assert!(!pulled.stderr.contains("was found around"), "{pulled:?}");
-        at.run(["verify", &v1, "--complete"]).succeeds();
-        at.run(["push", &image, "--image"]).succeeds();
-        at.run(["delete", &v1]).succeeds();
         at.run(["verify", &image, "--complete"]).succeeds();
+        push(&at, &v1);
+        at.run(["delete", &image]).succeeds();
+        at.run(["verify", &v1, "--complete"]).succeeds();
+        // And of a release and an image that stay, the release gets it.
+        at.run(["push", &image, "--image"]).succeeds();
+        let v2 = format!("{repository}:v2");
+        at.run(["push", &v2, "--annotation", "a=b"]).succeeds();
+        at.run(["delete", &v2]).succeeds();
+        let pulled = at.run(["pull", &repository, "--build-id", id, "-o", "two", "--json"]);
+        assert_eq!(pulled.succeeds().json()["files"].as_array().unwrap().len(), 2);
+        at.run(["delete", &v1]).succeeds();
         at.run(["delete", &image]).succeeds();
         assert_eq!(tags(&at, &repository), "", "{kind:?}");
     }

@@ -90,6 +90,31 @@ fn an_image_is_not_pulled_as_files_and_its_debug_files_are() {
 }
 
 #[test]
+fn an_image_takes_no_program_away_from_its_build_id() {
+    let (at, server) = (release::small(), Server::start(Kind::Distribution));
+    let repository = format!("{}/org/app", server.localhost());
+    let pull = |id: &str, into: &str| {
+        let pull = ["pull", &repository, "--build-id", id, "-o", into, "--key", "release.pub"];
+        at.run(pull.into_iter().chain(["--json"])).succeeds().json()["files"].clone()
+    };
+    // Before the release and after it.
+    let image = || {
+        let image = ["push", &format!("{repository}:v1-image"), "--image", "--json"];
+        let pushed = at.run(image).succeeds().json();
+        let tag = pushed["receipt"]["build_id_tags"][0].as_str().unwrap();
+        tag.strip_prefix("buildid-").unwrap().to_owned()
+    };
+    let id = image();
+    at.run(["push", &format!("{repository}:v1")]).succeeds();
+    let both = pull(&id, "before");
+    assert_eq!(both.as_array().unwrap().len(), 2, "{both}");
+    assert_eq!(image(), id);
+    assert_eq!(pull(&id, "after").as_array().unwrap().len(), 2);
+    let program = format!("after/debug/.build-id/{}/{}", &id[..2], &id[2..]);
+    assert!(at.path(&program).exists() && at.path(format!("{program}.debug")).exists());
+}
+
+#[test]
 fn a_signed_image_is_one_that_cosign_and_xpost_verify() {
     for kind in [Kind::Distribution, Kind::Cuelabs] {
         let (at, server) = (release::small(), Server::start(kind));
