@@ -34,7 +34,7 @@ Examples:
   xpost verify docker.io/library/alpine:3 --platforms
   xpost verify --load-identity app.slim app.slim.debug app")]
 pub(super) struct Args {
-    /// HOST/NAME:TAG, HOST/NAME@DIGEST, or oci:DIR[:TAG]
+    /// HOST/NAME:TAG, HOST/NAME@DIGEST, oci:DIR[:TAG] or oci-archive:FILE.tar[:TAG]
     #[arg(value_name = "REF", required_unless_present = "load_identity")]
     reference: Option<Reference>,
     /// The public key
@@ -47,10 +47,10 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["key", "platforms"])]
     complete: bool,
     /// With --complete: the debug files are kept in this repository (`push --debug-to`), and have to be there
-    #[arg(long, value_name = "REPOSITORY", requires = "complete")]
+    #[arg(long, value_name = "REPOSITORY", requires = "complete", conflicts_with_all = ["key", "platforms", "load_identity"])]
     debug_from: Option<Reference>,
     /// With --complete: the debug files were published nowhere (`push --no-debug`)
-    #[arg(long, requires = "complete", conflicts_with = "debug_from")]
+    #[arg(long, requires = "complete", conflicts_with_all = ["debug_from", "key", "platforms", "load_identity"])]
     no_debug: bool,
     /// Instead of signatures: are the programs in it for the platforms that it states? Any image will do
     #[arg(long, conflicts_with_all = ["key", "require_version"])]

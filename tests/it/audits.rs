@@ -89,6 +89,8 @@ fn debug_files_that_are_kept_elsewhere_or_nowhere_are_not_missed() {
         }
         rebuilt(&at, &public, &kept, &none);
     }
+    let signed = ["verify", &public, "--key", "release.pub", "--debug-from", &kept];
+    refused(&release::small(), &signed, 2, &["--debug-from"]);
     refused(&release::small(), &["verify", &public, "--debug-from", &kept], 2, &["--complete"]);
     // Nothing says which debug files an image has, so nobody says that they are there.
     let (at, image) = (release::unsigned(), reference("image:v1"));

@@ -39,7 +39,7 @@ Examples:
   xpost pull ghcr.io/org/app --build-id e88201535b323b96eb5a1e34529f4ed2cd0225d5 -o site
   xpost pull ghcr.io/org/app:v1 --all -o xpost-out --debug-from ghcr.io/org/app-debug")]
 pub(super) struct Args {
-    /// HOST/NAME:TAG, HOST/NAME@DIGEST, or oci:DIR[:TAG]
+    /// HOST/NAME:TAG, HOST/NAME@DIGEST, oci:DIR[:TAG] or oci-archive:FILE.tar[:TAG]
     #[arg(value_name = "REF")]
     reference: Reference,
     /// Where the files go
