@@ -12,6 +12,10 @@ use crate::oci::{self, Access, Graph, Reference};
 /// the manifests comes along, also what hangs on single platforms and what cosign 2 keeps under tags. Only what is
 /// missing is sent; the buildid- tags of debug files and the lists of referrers are made anew. The digest stays the same.
 #[derive(clap::Args)]
+#[command(mut_arg("plain_http", |arg| {
+    let of = "Speak http without TLS to the registry of DESTINATION, or (=false) https to one of this machine as well";
+    arg.visible_alias("to-plain-http").help(of)
+}))]
 #[command(after_help = "\
 Examples:
   xpost copy ghcr.io/org/app:v1 registry.example.com/mirror/app:v1
@@ -24,6 +28,9 @@ pub(super) struct Args {
     /// Where to; without a tag it is there by its digest
     #[arg(value_name = "DESTINATION")]
     destination: Reference,
+    /// Speak http without TLS to the registry of SOURCE (=false as with --to-plain-http)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    from_plain_http: Option<bool>,
     #[command(flatten)]
     publishing: Publishing,
     #[command(flatten)]
@@ -31,12 +38,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: Ui) -> Result<(), Failure> {
-    let Args { source, destination, publishing, reach } = args;
+    let Args { source, destination, from_plain_http, publishing, reach } = args;
     let explain = |error: oci::Error| {
         store::failure(format!("cannot copy {source} to {destination}"), &error)
     };
     let options = publishing.options(destination)?;
-    let connection = reach.connection(destination, ui)?;
+    let mut connection = reach.connection(destination, ui)?;
+    connection.plain.extend(store::plain_of(source, *from_plain_http));
     let from = store::open_with(source, Access::Read, &connection)?;
     let root = oci::resolve(from.as_ref(), &source.target).map_err(explain)?;
     let graph = Graph::read(from.as_ref(), root).map_err(explain)?;

@@ -15,13 +15,14 @@ use crate::http;
 use crate::oci::credentials::{Credentials, Login, Source};
 use crate::oci::store::Access;
 use crate::oci::{
-    self, Connection, Error, Event, Kind, Location, Mirror, Node, Plain, Reference, State, Store,
+    self, Connection, Error, Event, Host, Kind, Location, Mirror, Node, Plain, Reference, State,
+    Store,
 };
 
 /// How to reach a registry.
 #[derive(clap::Args, Debug, Clone)]
 pub(super) struct Reach {
-    /// Speak http without TLS to this registry, or (=false) https to one of this machine as well
+    /// Speak http without TLS to the registry of REF and to no other, or (=false) https to one of this machine as well
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     plain_http: Option<bool>,
     /// Open no socket, whatever the references say
@@ -30,7 +31,8 @@ pub(super) struct Reach {
     /// Trust the certificate authorities of this PEM file as well
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Read PLACE before the registry: HOST[/NAME]=PLACE. XPOST_MIRRORS holds more of them, with spaces between
+    /// Read PLACE before the registry: HOST[/NAME]=PLACE, with http:// before PLACE where it has no TLS. XPOST_MIRRORS holds
+    /// more of them, with spaces between
     #[arg(long = "mirror", value_name = "HOST=PLACE")]
     mirrors: Vec<Mirror>,
     /// Who asks, instead of whom `xpost login` made known
@@ -45,24 +47,21 @@ pub(super) struct Reach {
 const MAX_PASSWORD: u64 = 64 << 10;
 
 impl Reach {
-    /// The connection that the options and the environment describe. What the command line says of who asks is for the
-    /// registry of `about`, and no other that the command may go to sees it.
+    /// The connection that the options and the environment describe. What the command line says of who asks, and of http, is
+    /// for the registry of `about`, and for no other that the command may go to.
     pub(super) fn connection(&self, about: &Reference, ui: Ui) -> Result<Connection, Failure> {
         let mut login = known();
         if let (Location::Registry(repository), Some(given)) = (&about.location, self.given()?) {
             login.0.insert(0, Source::For(repository.host().clone(), given));
         }
         let mirrors = self.mirrors.iter().cloned().chain(environment::mirrors()?).collect();
-        let (plain, http) = (self.plain(), self.http()?);
+        let plain = plain_of(about, self.plain_http).into_iter().collect();
+        let http = self.http()?;
         Ok(Connection { plain, login, mirrors, warn: ui.warner(), http })
     }
 
     pub(super) fn plain(&self) -> Plain {
-        match self.plain_http {
-            Some(true) => Plain::Always,
-            Some(false) => Plain::Never,
-            None => Plain::Loopback,
-        }
+        self.plain_http.map_or(Plain::Loopback, spoken)
     }
 
     pub(super) fn http(&self) -> Result<http::Options, Failure> {
@@ -91,6 +90,20 @@ impl Reach {
         }
         Ok(Some(Credentials::Basic { username, password }))
     }
+}
+
+/// What an option says of the registry of a reference.
+pub(super) fn plain_of(reference: &Reference, said: Option<bool>) -> Option<(Host, Plain)> {
+    match (&reference.location, said) {
+        (Location::Registry(repository), Some(said)) => {
+            Some((repository.host().clone(), spoken(said)))
+        }
+        _ => None,
+    }
+}
+
+fn spoken(is_plain: bool) -> Plain {
+    if is_plain { Plain::Always } else { Plain::Never }
 }
 
 /// A bundle of all authorities of a system is a quarter of this.

@@ -6,7 +6,6 @@
 //! a version. Lists of what refers to a manifest are joined, because most mirrors carry none of it along.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::io;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +15,7 @@ use super::host::Host;
 use super::manifest::{Descriptor, Node};
 use super::reference::{Location, Reference, Repository, Tag};
 use super::store::{Opener, Store, Verified};
-use super::{Error, Kind, Warn};
+use super::{Error, Kind, Plain, Warn};
 use crate::digest::Digest;
 
 /// Where another place has what is at one.
@@ -26,9 +25,16 @@ pub struct Mirror {
     of: String,
     /// What stands in its place.
     at: String,
+    /// What its scheme says, if it has one.
+    plain: Plain,
 }
 
 impl Mirror {
+    /// Whether http without TLS is spoken to it: that is said with it, and of it alone.
+    pub fn plain(&self) -> Plain {
+        self.plain
+    }
+
     /// Where it has a repository, if that is one of those that it mirrors.
     pub fn place_of(&self, repository: &Repository) -> Option<Repository> {
         let name = repository.to_string();
@@ -43,17 +49,16 @@ impl Mirror {
     }
 }
 
-impl fmt::Display for Mirror {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}={}", self.of, self.at)
-    }
-}
-
 impl FromStr for Mirror {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (of, at) = text.split_once('=').ok_or("expected HOST[/NAME]=HOST[/NAME]")?;
+        let (of, at) = text.split_once('=').ok_or("expected HOST[/NAME]=[http://]HOST[/NAME]")?;
+        let (at, plain) = match (at.strip_prefix("http://"), at.strip_prefix("https://")) {
+            (Some(at), _) => (at, Plain::Always),
+            (None, Some(at)) => (at, Plain::Never),
+            (None, None) => (at, Plain::Loopback),
+        };
         for place in [of, at] {
             let host = place.split('/').next().unwrap_or_default();
             host.parse::<Host>().map_err(|reason| format!("{place:?}: {reason}"))?;
@@ -63,7 +68,7 @@ impl FromStr for Mirror {
                 .parse::<Reference>()
                 .map_err(|error| error.to_string())?;
         }
-        Ok(Self { of: of.to_owned(), at: at.to_owned() })
+        Ok(Self { of: of.to_owned(), at: at.to_owned(), plain })
     }
 }
 
@@ -247,8 +252,21 @@ mod tests {
         assert_eq!(place("ghcr.io/org/app=m:5/a", "ghcr.io/org/app"), there("m:5/a"));
         assert_eq!(place("ghcr.io/org=m.example", "ghcr.io/organ/app"), None);
         assert_eq!(place("ghcr.io=m.example", "ghcr.io:444/app"), None);
-        for bad in ["", "ghcr.io", "ghcr.io=", "=m.example", "ghcr.io=https://m", "a.b=m.c/A"] {
+        for bad in ["", "ghcr.io", "ghcr.io=", "=m.example", "ghcr.io=ftp://m.c", "a.b=m.c/A"] {
             assert!(bad.parse::<Mirror>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_says_for_itself_whether_it_has_tls() {
+        for (text, plain) in [
+            ("ghcr.io=m.example", Plain::Loopback),
+            ("ghcr.io=http://m.example/x", Plain::Always),
+            ("ghcr.io=https://localhost:5000", Plain::Never),
+        ] {
+            let mirror: Mirror = text.parse().expect(text);
+            assert_eq!(mirror.plain(), plain, "{text}");
+            assert!(place(text, "ghcr.io/org/app").is_some(), "{text}");
         }
     }
 

@@ -84,9 +84,9 @@ pub type Warn = fn(&str);
 /// How registries are reached; layouts need none of it.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// Where http without TLS is spoken.
+    /// Where http without TLS is spoken, said of single hosts; [`Plain::Loopback`] is for all others, whatever is read with them.
     #[cfg(feature = "net")]
-    pub plain: Plain,
+    pub plain: Vec<(Host, Plain)>,
     /// Who asks.
     #[cfg(feature = "net")]
     pub login: credentials::Login,
@@ -122,17 +122,18 @@ pub fn open(
         (Location::Archive(file), Access::Write) => Ok(Box::new(Layout::create_archive(file)?)),
         #[cfg(feature = "net")]
         (Location::Registry(repository), access) => {
-            let open = |repository: &Repository, http: crate::http::Options| {
-                let Connection { plain, login, .. } = connection.clone();
-                Registry::open(repository, access, plain, login, http)
+            let Connection { login, http, .. } = connection;
+            let open = |repository: &Repository, plain: Plain, http: crate::http::Options| {
+                Registry::open(repository, access, plain, login.clone(), http)
             };
-            let http = &connection.http;
-            let origin = open(repository, http.clone())?;
-            let place = |mirror: &Mirror| mirror.place_of(repository);
+            let said = connection.plain.iter().find(|(host, _)| host == repository.host());
+            let plain = said.map_or(Plain::Loopback, |(_, plain)| *plain);
+            let origin = open(repository, plain, http.clone())?;
+            let place = |mirror: &Mirror| Some((mirror.place_of(repository)?, mirror.plain()));
             let mirror = connection.mirrors.iter().find_map(place);
             Ok(match mirror.filter(|_| access == Access::Read) {
-                Some(mirror) => {
-                    let mirror = open(&mirror, http.clone().hurried())?;
+                Some((mirror, plain)) => {
+                    let mirror = open(&mirror, plain, http.clone().hurried())?;
                     Box::new(mirror::Mirrored::new(mirror, origin, connection.warn))
                 }
                 None => Box::new(origin),

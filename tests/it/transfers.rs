@@ -1,5 +1,6 @@
 //! How bytes get to a registry and back: mounted, through a proxy, over TLS with an authority of one's own.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -293,4 +294,56 @@ fn a_registry_elsewhere_leads_nobody_to_servers_of_this_machine() {
         assert!(mean.asked() > 0 && !at.path("site").exists());
     }
     assert_eq!(inner.asked(), 0);
+}
+
+#[test]
+fn http_in_clear_goes_to_the_registries_that_it_was_said_of_and_to_no_other() {
+    let (server, at) = (Server::start(Kind::Distribution), release::small());
+    push(&at, &server.reference("org/app:v1"));
+    let seen: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let hosts = Arc::clone(&seen);
+    // It stands for all hosts, and sees nothing of https.
+    let proxy = Faulty::before(&server.host(), move |_, asked, real| {
+        hosts.lock().unwrap().extend(asked.split('/').nth(2).map(str::to_owned));
+        real
+    });
+    let url = proxy.url();
+    let through = |arguments: &[&str]| {
+        let environment =
+            [("http_proxy", url.as_str()), ("https_proxy", &url), ("GITHUB_TOKEN", "secret")];
+        let ran = run(&at, arguments, &environment);
+        let hosts: Vec<String> = std::mem::take(&mut *seen.lock().unwrap()).into_iter().collect();
+        (ran, hosts.join(" "))
+    };
+    let copy = ["copy", "from.test/org/app:v1", "to.test/org/copy:v1"];
+    for half in ["--plain-http", "--to-plain-http", "--from-plain-http"] {
+        let (ran, clear) = through(&[copy.as_slice(), &[half]].concat());
+        ran.exits(1, &["no trusted TLS connection"]);
+        let meant = if half == "--from-plain-http" { "from.test" } else { "" };
+        assert_eq!(clear, meant, "{half}");
+    }
+    let (ran, clear) =
+        through(&[copy.as_slice(), &["--from-plain-http", "--to-plain-http"]].concat());
+    ran.succeeds();
+    assert_eq!(clear, "from.test to.test");
+
+    let pull = ["pull", "--plain-http", "reg.test/org/app:v1", "--mirror"];
+    let (ran, clear) = through(&[pull.as_slice(), &["reg.test=near.test", "-o", "one"]].concat());
+    let warning = ran.succeeds().stderr;
+    assert!(warning.contains("the mirror near.test/org/app is not used"), "{warning}");
+    assert_eq!(clear, "reg.test");
+    let near = ["reg.test=http://near.test", "-o", "two"];
+    let (ran, clear) = through(&[pull.as_slice(), &near].concat());
+    ran.succeeds();
+    assert!(clear.contains("near.test"), "{clear}");
+
+    // Tokens of the environment are for it, and it has TLS.
+    for arguments in [
+        ["pull", "ghcr.io/org/app:v1", "--plain-http"],
+        ["pull", "reg.test/org/app:v1", "--mirror=reg.test=http://ghcr.io"],
+    ] {
+        let (ran, clear) = through(&arguments);
+        ran.exits(2, &["ghcr.io is a registry, and one with TLS"]);
+        assert_eq!(clear, "");
+    }
 }

@@ -17,14 +17,17 @@ use crate::oci::manifest::MAX_MANIFEST;
 /// The largest answer of a token server.
 const MAX_TOKEN: u64 = 1 << 20;
 
+/// Registries to which http is never what was meant.
+const HAVE_TLS: [&str; 2] = ["ghcr.io", "registry-1.docker.io"];
+
 /// When http without TLS is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plain {
     /// To registries of this machine only.
     Loopback,
-    /// To every registry: `--plain-http`.
+    /// Wherever it is: `--plain-http`.
     Always,
-    /// To none: `--plain-http=false`.
+    /// Not even to one of this machine: `--plain-http=false`.
     Never,
 }
 
@@ -73,6 +76,10 @@ impl Session {
         let here = http::is_loopback(&api);
         if here {
             options.proxy = Proxy::Never;
+        }
+        if plain == Plain::Always && HAVE_TLS.iter().any(|name| api.host_str() == Some(name)) {
+            let reason = "one with TLS: http would show its credentials to everybody on the way";
+            return Err(Error::NoNetwork { place: host.to_string(), reason });
         }
         if plain == Plain::Always || here && plain == Plain::Loopback {
             api = url("http")?;
