@@ -43,7 +43,8 @@ pub(super) struct Args {
     /// The signed version must be this one
     #[arg(long, value_name = "VERSION")]
     require_version: Option<String>,
-    /// Instead of signatures: is everything there that belongs to it? What cleaners and mirrors took is named
+    /// Instead of signatures: is everything there that belongs to it? What cleaners and mirrors took is named. The registry
+    /// itself is asked, whatever --mirror and XPOST_MIRRORS say
     #[arg(long, conflicts_with_all = ["key", "platforms"])]
     complete: bool,
     /// With --complete: the debug files are kept in this repository (`push --debug-to`), and have to be there

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::store::{self, Reach};
 use super::ui::{self, Ui};
-use crate::oci::{self, Access, Completeness, DebugKept, Reference};
+use crate::oci::{self, Access, Completeness, Connection, DebugKept, Reference};
 use crate::release::companion;
 
 /// Where the debug files are said to be.
@@ -24,7 +24,8 @@ pub(super) fn run(
     ui: Ui,
 ) -> Result<(), Failure> {
     let explain = |error: oci::Error| store::failure(format!("cannot verify {reference}"), &error);
-    let connection = reach.connection(reference, ui)?;
+    // A registry that lost something is not whole because another has it.
+    let connection = Connection { mirrors: Vec::new(), ..reach.connection(reference, ui)? };
     let store = store::open_with(reference, Access::Read, &connection)?;
     let other = match kept {
         Kept::In(from) => Some(store::open_with(from, Access::Read, &connection)?),

@@ -347,3 +347,24 @@ fn http_in_clear_goes_to_the_registries_that_it_was_said_of_and_to_no_other() {
         assert_eq!(clear, "");
     }
 }
+
+#[test]
+fn a_registry_that_lost_something_is_not_complete_because_a_mirror_has_it() {
+    let (server, at) = (Server::start(Kind::Distribution), release::small());
+    push(&at, &server.reference("app:v1"));
+    let mirror = Faulty::before(&server.host(), |_, _, answer| answer);
+    let lost = Faulty::before(&server.host(), |_, asked, real| {
+        match asked.starts_with("HEAD") && asked.contains("/blobs/") {
+            true => answer("404 Not Found", "", b""),
+            false => real,
+        }
+    });
+    let of = |faulty: &Faulty| faulty.url().trim_start_matches("http://").to_owned();
+    let option = format!("{}={}", of(&lost), of(&mirror));
+    let reference = lost.reference("app:v1");
+    let verify = ["verify", &reference, "--complete"];
+    let said = ["is not complete", "is not there"];
+    run(&at, &[verify.as_slice(), &["--mirror", &option]].concat(), &[]).exits(3, &said);
+    run(&at, &verify, &[("XPOST_MIRRORS", &option)]).exits(3, &said);
+    assert_eq!(mirror.asked(), 0);
+}
