@@ -11,6 +11,7 @@ mod contents;
 mod map;
 mod temporary;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -221,19 +222,26 @@ pub fn same_file(left: &Path, right: &Path) -> bool {
 /// Directories that are to be made for outputs. When this is dropped, those that are empty go again: a run that
 /// failed leaves none behind.
 #[derive(Debug, Default)]
-pub struct NewDirs(Vec<PathBuf>);
+pub struct NewDirs(BTreeSet<PathBuf>);
 
 impl NewDirs {
     /// Notes those above a path that are not there yet.
     pub fn above(&mut self, path: &Path) {
         let above = path.ancestors().skip(1).take_while(|above| *above != Path::new(""));
-        let missing = above.take_while(|above| !exists(above)).map(Path::to_owned);
-        // Each before those above it.
-        self.0.splice(0..0, missing);
+        self.0.extend(above.take_while(|above| !exists(above)).map(Path::to_owned));
     }
-}
 
-impl NewDirs {
+    /// Makes a directory. Of one that is new nobody but its owner may do more in it than these permission bits say; the owner
+    /// may do everything, because files are still to be made in it.
+    pub fn make(&mut self, directory: &Path, bits: u32) -> Result<()> {
+        self.above(&directory.join("_"));
+        create_dir_all(directory)?;
+        if self.0.contains(directory) {
+            narrow(directory, bits | 0o700).map_err(at("create the directory", directory))?;
+        }
+        Ok(())
+    }
+
     /// All outputs are there: those that are empty stay.
     pub fn keep(mut self) {
         self.0.clear();
@@ -242,10 +250,24 @@ impl NewDirs {
 
 impl Drop for NewDirs {
     fn drop(&mut self) {
-        for directory in &self.0 {
+        // Each before those above it.
+        for directory in self.0.iter().rev() {
             let _ = fs::remove_dir(directory);
         }
     }
+}
+
+/// Takes away the permissions that are not among these.
+#[cfg(unix)]
+fn narrow(path: &Path, bits: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let now = fs::metadata(path)?.permissions().mode();
+    fs::set_permissions(path, fs::Permissions::from_mode(now & bits))
+}
+
+#[cfg(not(unix))]
+fn narrow(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
 }
 
 /// Keeps other processes that ask for the same lock waiting until it is dropped, or its process ends.
@@ -293,6 +315,8 @@ pub enum Mode {
     Executable,
     /// Readable and writable by the owner alone, from the first moment on.
     Secret,
+    /// These permission bits, as far as the process gives any by default.
+    Bits(u32),
 }
 
 /// A file that appears under its name only when [`AtomicFile::commit`] is called.
@@ -326,6 +350,7 @@ impl AtomicFile {
                 Mode::Data => 0o666,
                 Mode::Executable => 0o777,
                 Mode::Secret => 0o600,
+                Mode::Bits(bits) => bits & 0o777,
             });
         }
         #[cfg(not(unix))]

@@ -23,8 +23,6 @@ pub struct Fetched {
 #[derive(Debug, Default)]
 pub struct Brought {
     pub(super) ready: Vec<(AtomicFile, Fetched)>,
-    /// Directories that were packed, of which some may be empty.
-    pub(super) directories: Vec<PathBuf>,
     /// Symbolic links that were, and where they lead.
     pub(super) links: Vec<(PathBuf, String)>,
     pub(super) made: NewDirs,
@@ -40,9 +38,6 @@ impl Brought {
         for (temporary, done) in self.ready {
             temporary.commit_as(&done.path)?;
             fetched.push(done);
-        }
-        for directory in &self.directories {
-            fs::create_dir_all(directory)?;
         }
         for (path, target) in &self.links {
             fs::link(path, target)?;

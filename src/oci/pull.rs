@@ -234,7 +234,12 @@ impl Item {
     }
 
     fn temporary(&self) -> Result<AtomicFile, Error> {
-        let mode = if self.file.content == Content::Binary { Mode::Executable } else { Mode::Data };
+        let mode = match self.file.content {
+            Content::Binary => Mode::Executable,
+            // What is private in it is not to be read in it.
+            Content::Directory(_) => Mode::Secret,
+            Content::Debug | Content::Dwp | Content::Other => Mode::Data,
+        };
         Ok(AtomicFile::create(&self.beside(), mode)?)
     }
 }

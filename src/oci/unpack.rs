@@ -99,8 +99,7 @@ impl Unpack<'_> {
         let below = match path.strip_prefix(title) {
             _ if title == "." && path != "." => Some(path),
             Some("") if entry.kind == Kind::Directory => {
-                self.brought.directories.push(self.of.path.clone());
-                return Ok(());
+                return Ok(self.made.make(&self.of.path, entry.mode)?);
             }
             Some(rest) => rest.strip_prefix('/'),
             None => None,
@@ -123,8 +122,7 @@ impl Unpack<'_> {
         }
         if entry.kind == Kind::Directory {
             self.paths.directory(path).map_err(refuse)?;
-            self.brought.directories.push(place);
-            return Ok(());
+            return Ok(self.made.make(&place, entry.mode)?);
         }
         self.paths.file(path).map_err(refuse)?;
         match &entry.kind {
@@ -133,9 +131,8 @@ impl Unpack<'_> {
             }
             Kind::Link(target) => return Err(refuse(format!("it links to {target:?}"))),
             Kind::File => {
-                let mode = if entry.mode & 0o111 == 0 { Mode::Data } else { Mode::Executable };
                 self.made.above(&place);
-                let mut file = AtomicFile::create(&place, mode)?;
+                let mut file = AtomicFile::create(&place, Mode::Bits(entry.mode))?;
                 let mut contents = Hashing::new(contents);
                 io::copy(&mut contents, &mut file).map_err(|error| torn(self.of, error))?;
                 file.finish()?;

@@ -37,6 +37,12 @@ fn what_oras_pushed_from_directories_is_pulled_as_oras_pulls_it() {
     std::fs::create_dir_all(at.path("sub/deep/empty")).unwrap();
     std::fs::set_permissions(at.path("sub/deep/run"), std::fs::Permissions::from_mode(0o755))
         .unwrap();
+    at.put("sub/private/key", "key");
+    at.put("sub/private/shared", "shared");
+    for (path, mode) in [("private", 0o700), ("private/key", 0o600), ("file.txt", 0o640)] {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(at.path("sub").join(path), mode).unwrap();
+    }
     symlink("deep/run", at.path("sub/link")).unwrap();
     symlink("../file.txt", at.path("sub/deep/up")).unwrap();
     let reference = format!("{}/org/files:v1", server.localhost());
@@ -47,13 +53,14 @@ fn what_oras_pushed_from_directories_is_pulled_as_oras_pulls_it() {
     let files = pulled["files"].as_array().unwrap();
     let paths: Vec<_> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
     assert!(paths.contains(&"ours/sub/deep/run") && paths.contains(&"ours/plain/a/b.txt"));
-    assert_eq!(files.len(), 4, "{pulled}");
+    assert_eq!(files.len(), 6, "{pulled}");
     // A second time over what is there, and not through somebody's link.
     at.put("ours/sub/file.txt", "changed");
     at.run(["pull", &reference, "-o", "ours"]).succeeds();
     same(&at, "ours", "theirs");
     // The directory itself, as `oras push REF .` has it: what is in it lies side by side with other files.
     let here = format!("{}/org/here:v1", server.localhost());
+    std::fs::set_permissions(at.path("sub"), std::fs::Permissions::from_mode(0o750)).unwrap();
     let mut push = tools::tool("oras", at.home());
     tools::stdout(push.current_dir(at.path("sub")).args(["push", "--plain-http", &here, "."]));
     at.run(["pull", &here, "-o", "here"]).succeeds();
