@@ -129,7 +129,11 @@ impl Unpack<'_> {
             Kind::Link(target) if stays(below, target) => {
                 self.brought.links.push((place, target.clone()));
             }
-            Kind::Link(target) => return Err(refuse(format!("it links to {target:?}"))),
+            Kind::Link(target) => {
+                return Err(refuse(format!(
+                    "it links to {target:?}, and links may only go up and then down, within {title}"
+                )));
+            }
             Kind::File => {
                 self.made.above(&place);
                 let mut file = AtomicFile::create(&place, Mode::Bits(entry.mode))?;
@@ -159,7 +163,11 @@ impl Unpack<'_> {
 /// Whether a link at `path` leads to something in its directory: first up, then down. Up again after that could leave by way
 /// of another link, which says nothing about where it leads from here.
 fn stays(path: &str, target: &str) -> bool {
-    let names: Vec<&str> = target.split('/').filter(|name| *name != ".").collect();
+    if target.is_empty() || target.starts_with('/') {
+        return false;
+    }
+    // What is empty between slashes, or one dot, goes nowhere.
+    let names: Vec<&str> = target.split('/').filter(|name| !["", "."].contains(name)).collect();
     let ups = names.iter().take_while(|name| **name == "..").count();
     let mut down = names.iter().skip(ups);
     ups <= path.matches('/').count() && down.all(|name| title::problem(name).is_none())
@@ -173,6 +181,8 @@ mod tests {
     fn a_link_leads_to_nothing_outside() {
         for (path, target) in
             [("l", "a"), ("l", "./a/b"), ("a/l", "../b"), ("a/b/l", "../../c/d"), ("a/l", "..")]
+                .into_iter()
+                .chain([("l", "a/"), ("l", "."), ("l", "./"), ("l", "a//b/."), ("a/l", ".././")])
         {
             assert!(stays(path, target), "{path} → {target}");
         }
@@ -181,7 +191,8 @@ mod tests {
             ("l", "/a"),
             ("a/l", "../../b"),
             ("a/b/l", "c/../../d"),
-            ("l", "a//b"),
+            ("l", "../"),
+            ("l", "/"),
             ("l", ""),
         ] {
             assert!(!stays(path, target), "{path} → {target}");

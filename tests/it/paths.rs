@@ -24,7 +24,12 @@ fn same(at: &Xpost, one: &str, other: &str) {
         lines
     };
     assert_eq!(list(one), list(other));
-    tools::stdout(Command::new("diff").current_dir(at.home()).args(["-r", one, other]));
+    tools::stdout(Command::new("diff").current_dir(at.home()).args([
+        "-r",
+        "--no-dereference",
+        one,
+        other,
+    ]));
 }
 
 #[test]
@@ -45,6 +50,8 @@ fn what_oras_pushed_from_directories_is_pulled_as_oras_pulls_it() {
     }
     symlink("deep/run", at.path("sub/link")).unwrap();
     symlink("../file.txt", at.path("sub/deep/up")).unwrap();
+    symlink("deep/", at.path("sub/slash")).unwrap();
+    symlink("./", at.path("sub/dot")).unwrap();
     let reference = format!("{}/org/files:v1", server.localhost());
     oras(&at, &["push", "--plain-http", &reference, "sub", "other/", "plain/a/b.txt:text/plain"]);
     oras(&at, &["pull", "--plain-http", "-o", "theirs", &reference]);
