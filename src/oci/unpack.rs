@@ -93,6 +93,11 @@ impl Unpack<'_> {
 
     fn entry(&mut self, entry: &tar::Entry, contents: &mut dyn Read) -> Result<(), Error> {
         let refuse = |reason: String| malformed(self.of, format!("{:?}: {reason}", entry.path));
+        // Reading a tar leaves this in place of what is no text, and two names could become one.
+        let is_text = |name: &str| !name.contains(char::REPLACEMENT_CHARACTER);
+        if !is_text(&entry.path) {
+            return Err(refuse("its name is not UTF-8".to_owned()));
+        }
         let title = self.of.file.title.as_str();
         let path = entry.path.strip_prefix("./").unwrap_or(&entry.path).trim_end_matches('/');
         let path = if path.is_empty() { "." } else { path };
@@ -126,6 +131,9 @@ impl Unpack<'_> {
         }
         self.paths.file(path).map_err(refuse)?;
         match &entry.kind {
+            Kind::Link(target) if !is_text(target) => {
+                return Err(refuse("what it links to is not UTF-8".to_owned()));
+            }
             Kind::Link(target) if stays(below, target) => {
                 self.brought.links.push((place, target.clone()));
             }

@@ -175,6 +175,8 @@ fn a_packed_directory_holds_nothing_that_leads_out_of_it_or_grows_without_end() 
         ),
         ("echo x > d/x; ln d/x d/y; tar czf p.tgz d", "neither a file"),
         ("mkfifo d/x; tar czf p.tgz d", "neither a file"),
+        (r"echo x > d/$'caf\xe9'; tar czf p.tgz d", "its name is not UTF-8"),
+        (r"ln -s $'caf\xe9' d/l; tar czf p.tgz d", "what it links to is not UTF-8"),
         ("echo x > d/x; echo y > d/X; tar czf p.tgz d", "case does not count"),
         ("echo x > d/nul; tar czf p.tgz d", "device of Windows"),
         ("truncate -s 100M d/zeros; tar czf p.tgz d", "it grows to more than"),
