@@ -228,7 +228,10 @@ impl NewDirs {
     /// Notes those above a path that are not there yet.
     pub fn above(&mut self, path: &Path) {
         let above = path.ancestors().skip(1).take_while(|above| *above != Path::new(""));
-        self.0.extend(above.take_while(|above| !exists(above)).map(Path::to_owned));
+        let missing = above.take_while(|above| !exists(above)).map(Path::to_owned);
+        let missing: BTreeSet<_> = missing.filter(|above| !self.0.contains(above)).collect();
+        temporary::note(&missing);
+        self.0.extend(missing);
     }
 
     /// Makes a directory. Of one that is new nobody but its owner may do more in it than these permission bits say; the owner
@@ -244,7 +247,7 @@ impl NewDirs {
 
     /// All outputs are there: those that are empty stay.
     pub fn keep(mut self) {
-        self.0.clear();
+        temporary::forget(&std::mem::take(&mut self.0));
     }
 }
 
@@ -254,6 +257,7 @@ impl Drop for NewDirs {
         for directory in self.0.iter().rev() {
             let _ = fs::remove_dir(directory);
         }
+        temporary::forget(&self.0);
     }
 }
 
@@ -294,6 +298,7 @@ pub fn lock(directory: &Path) -> Result<Lock> {
 
 /// Makes a directory and those above it.
 pub fn create_dir_all(path: &Path) -> Result<()> {
+    let _unsignalled = temporary::unsignalled();
     fs::create_dir_all(path).map_err(at("create the directory", path))
 }
 

@@ -21,11 +21,29 @@ const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// What this process has made: a signal handler has nobody to ask.
 static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
+/// The directories that it has made, or is to make, for what is not there yet.
+static DIRECTORIES: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
 /// Where this process has looked for what others left.
 static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn locked(set: &Mutex<BTreeSet<PathBuf>>) -> MutexGuard<'_, BTreeSet<PathBuf>> {
     set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Directories that go on a signal where they are empty, until they are given back.
+pub(super) fn note(directories: &BTreeSet<PathBuf>) {
+    locked(&DIRECTORIES).extend(directories.iter().cloned());
+}
+
+/// Gives back directories: they stay, or are gone.
+pub(super) fn forget(directories: &BTreeSet<PathBuf>) {
+    locked(&DIRECTORIES).retain(|directory| !directories.contains(directory));
+}
+
+/// While this is held no signal removes anything, and after one nobody gets it.
+pub(super) fn unsignalled() -> impl Drop {
+    locked(&MADE)
 }
 
 /// A file that goes when this is dropped, unless it has another name by then.
@@ -128,6 +146,8 @@ pub fn remove_on_signals() -> io::Result<()> {
             // Never given back: nothing is made after this.
             let made = locked(&MADE);
             made.iter().for_each(|path| drop(fs::remove_file(path)));
+            let directories = locked(&DIRECTORIES);
+            directories.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     };
