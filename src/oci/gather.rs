@@ -1,5 +1,6 @@
 //! Plans of more than one platform's binaries: a whole release, laid out as the directory that it was published from.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Error;
@@ -10,6 +11,7 @@ use super::pull::{Item, Place, Plan};
 use super::store::{self, Referrer, Store};
 use crate::digest::Digest;
 use crate::release::{INDEX_BUNDLE, companion, title};
+use crate::sign;
 
 /// The name of a platform's directory in a release directory.
 ///
@@ -84,6 +86,38 @@ pub fn of_debug_files(kept_in: &dyn Store, of: &Plan, into: &Path) -> Result<Pla
         items.extend(files.map(|file| Item { place: Place::Path(into.join(&file.title)), file }));
     }
     Ok(Plan { items })
+}
+
+/// The debug files that a plan of a platform lacks, by name: of those that any signature speaks of. Where none does nobody says which
+/// binaries have one, and it is all that have a build-id.
+///
+/// # Errors
+/// Those of the store.
+pub fn lacking(store: &dyn Store, manifest: &Digest, of: &[&Item]) -> Result<Lacking, Error> {
+    let bundles = published::signatures(store, manifest)?;
+    let said: Vec<_> = bundles.iter().filter_map(|bundle| sign::coverage(bundle).ok()).collect();
+    let is_said = |name: &str| said.iter().any(|of| of.files().iter().any(|of| of.name == name));
+    let is_planned = |name: &str| of.iter().any(|item| item.file.title == name);
+    let binaries = of.iter().filter(|item| item.file.content == Content::Binary);
+    let mut lacking = Lacking::default();
+    for RemoteFile { title, build_id, .. } in binaries.map(|item| &item.file) {
+        let names = [companion::debug(title), companion::dwp(title)];
+        let [debug, _] = &names;
+        if said.is_empty() && build_id.is_some() && !is_planned(debug) {
+            lacking.possible.insert(debug.clone());
+        }
+        lacking.said.extend(names.into_iter().filter(|name| is_said(name) && !is_planned(name)));
+    }
+    Ok(lacking)
+}
+
+/// Debug files that are not there.
+#[derive(Debug, Default)]
+pub struct Lacking {
+    /// Those that a signature speaks of.
+    pub said: BTreeSet<String>,
+    /// Those that there may be.
+    pub possible: BTreeSet<String>,
 }
 
 /// The signature of the index that `counts`.

@@ -165,6 +165,20 @@ fn debug_files_can_be_kept_from_those_who_may_have_the_binaries() {
     assert_eq!(at.read(format!("site/{debug}")), at.read("xpost-out/linux-amd64/app.debug"));
     at.run(["pull", &private, "--build-id", id, "-o", "core"]).succeeds();
     assert_eq!(at.read(format!("core/{debug}")), at.read("xpost-out/linux-amd64/app.debug"));
+    // Whether or not anybody is trusted: what is said to be there and is not is named.
+    for key in [&["--key", "release.pub"][..], &[]] {
+        let all = [&["pull", &public, "--all", "-o", "all", "--json"], key].concat();
+        let pulled = at.run(&all).succeeds();
+        assert_eq!(pulled.json()["missing"].as_array().unwrap().len(), 2, "{pulled:?}");
+        assert!(pulled.stderr.contains("app.debug is signed and not there"), "{pulled:?}");
+        std::fs::remove_dir_all(at.path("all")).unwrap();
+        let from = [&all[..], &["--debug-from", &private]].concat();
+        assert_eq!(at.run(&from).succeeds().json()["missing"], json!([]));
+        std::fs::remove_dir_all(at.path("all")).unwrap();
+    }
+    let nowhere = format!("{}/org/nothere", server.localhost());
+    let nowhere = ["pull", &public, "--all", "-o", "all", "--debug-from", &nowhere];
+    refused(&at, &nowhere, 5, &["there is no debug file of it in"]);
     let tagged = format!("{private}:v1");
     refused(&at, &["push", &public, "--debug-to", &tagged], 2, &["without a tag"]);
 }

@@ -45,7 +45,7 @@ pub(super) fn run(
     let mut plan =
         gather::of_index(store, &root, &args.output, &|bundle| counts(None, root, bundle))
             .map_err(explain)?;
-    let mut missing = Vec::new();
+    let (mut missing, mut lacks) = (Vec::new(), false);
     let mut debug = Plan { items: Vec::new() };
     for platform in &published.platforms {
         let directory = args.output.join(gather::directory(platform).map_err(explain)?);
@@ -79,9 +79,18 @@ pub(super) fn run(
                 return Err(not_there(args, name));
             }
             missing.extend(lacking.into_iter().map(|name| format!("{platform}: {name}")));
+        } else {
+            let planned: Vec<_> = of.items.iter().chain(&kept.items).collect();
+            let lacking = gather::lacking(store, &manifest.digest, &planned).map_err(explain)?;
+            lacks |= !(lacking.said.is_empty() && lacking.possible.is_empty());
+            missing.extend(lacking.said.iter().map(|name| format!("{platform}: {name}")));
         }
         plan.items.extend(of.items);
         debug.items.extend(kept.items);
+    }
+    if let (true, true, Some(from)) = (lacks, debug.items.is_empty(), &args.debug_from) {
+        return Err(Failure::plain(Exit::NotFound, doing())
+            .because(format!("there is no debug file of it in {from}")));
     }
     if let (true, Some(platform)) = (plan.items.iter().all(is_bundle), published.platforms.first())
     {
