@@ -201,7 +201,7 @@ pub(super) fn failure(doing: impl Into<String>, error: &Error) -> Failure {
             "logging in does not help there: links of that kind go stale, so try again; else a proxy or a clock may be in the way",
         ),
         (Error::Unauthorized { who: Some(who), .. }, _) => failure.hint(format!(
-            "{who} may not be allowed to, or the password be an old one: xpost login HOST makes another known",
+            "{who} may not be allowed to, or the password may be an old one: xpost login HOST makes another known",
         )),
         (_, Exit::Authentication) => failure
             .hint("log in first: xpost login HOST (docker, oras and podman login do as well)"),

@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// The server is there, and its certificate or its TLS is not acceptable.
     #[error(
-        "{method} {url}: no trusted TLS connection (--plain-http for a registry without TLS, --ca-file for one with an authority of its own)"
+        "{method} {url}: no trusted TLS connection (--plain-http for a registry without TLS, --ca-file FILE for one whose certificate signed itself, or has an authority of its own: that goes into FILE)"
     )]
     Tls {
         /// The verb.

@@ -119,7 +119,8 @@ fn a_certificate_that_signed_itself_is_trusted_where_it_is_named_as_others_do() 
     oras(&["manifest", "fetch", "--plain-http=false", &reference]);
     // Another one, also of that name, is another one.
     at.run(with("other.pem")).exits(1, &["no trusted TLS connection"]);
-    at.run(["push", &reference, "--plain-http=false"]).exits(1, &["no trusted TLS connection"]);
+    at.run(["push", &reference, "--plain-http=false"])
+        .exits(1, &["--ca-file FILE for one whose certificate signed itself"]);
     let misnamed = start("misnamed");
     let there = format!("{}/app:v1", misnamed.localhost());
     at.run(["push", &there, "--plain-http=false", "--ca-file", "misnamed.pem"])
