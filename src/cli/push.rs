@@ -88,7 +88,8 @@ pub(super) fn run(args: &Args, global: &Global, ui: Ui) -> Result<(), Failure> {
     coherent::check_signatures(&release, &public, &artifact, form)?;
     let debug_image = args.debug_image.then(|| DebugImage::of(args, &release)).transpose()?;
     let graph = Graph::of(&artifact);
-    let private = args.debug_to.as_ref().map(|to| private(to, &release, &artifact)).transpose()?;
+    let private =
+        args.debug_to.as_ref().map(|to| private(to, args, &release, &artifact)).transpose()?;
     let debug_graph =
         private.as_ref().map(|files| Graph::of_debug_files(&files.nodes, &files.blobs));
     // From here the release is whole, and every byte that will be published is known.
@@ -252,8 +253,18 @@ fn without_debug(mut release: Release) -> Release {
 }
 
 /// The debug files for a repository of their own. There they are found by build-id and in no other way.
-fn private(to: &Reference, release: &Release, artifact: &Artifact) -> Result<DebugFiles, Failure> {
+fn private(
+    to: &Reference,
+    args: &Args,
+    release: &Release,
+    artifact: &Artifact,
+) -> Result<DebugFiles, Failure> {
     let doing = || format!("cannot publish debug files to {to}");
+    if to.location == args.reference.location {
+        return Err(Failure::plain(Exit::Usage, doing())
+            .because("the release goes there, and who reads it could read them as well")
+            .hint("name another repository, or leave --debug-to out"));
+    }
     if to.target != oci::Target::default() {
         return Err(Failure::plain(Exit::Usage, doing())
             .because("each debug file gets the tag of its build-id")

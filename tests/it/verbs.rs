@@ -181,6 +181,8 @@ fn debug_files_can_be_kept_from_those_who_may_have_the_binaries() {
     refused(&at, &nowhere, 5, &["there is no debug file of it in"]);
     let tagged = format!("{private}:v1");
     refused(&at, &["push", &public, "--debug-to", &tagged], 2, &["without a tag"]);
+    let same = public.rsplit_once(':').unwrap().0;
+    refused(&at, &["push", &public, "--debug-to", same], 2, &["the release goes there"]);
 }
 
 #[test]

@@ -74,8 +74,12 @@ impl Registry {
             }
         }
         // Whoever lists more would hide what comes after them: that is no list.
+        if found.len() <= MAX_REFERRERS {
+            let what = format!("the list of what refers to {subject} in {}", self.name());
+            return Err(Error::Malformed { what, reason: format!("more than {MAX_PAGES} pages") });
+        }
         let what = format!("entries in the list of what refers to {subject}");
-        Err(Error::Many { place: self.name(), what, limit: MAX_REFERRERS.min(found.len()) })
+        Err(Error::Many { place: self.name(), what, limit: MAX_REFERRERS })
     }
 
     fn entries(&self, subject: &Digest, list: &[u8]) -> Result<Vec<Descriptor>, Error> {

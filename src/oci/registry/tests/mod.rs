@@ -611,7 +611,7 @@ fn a_listing_without_end_is_left() {
         answer("200 OK", &format!("Content-Type: {}\r\n{link}", media::INDEX), &list.bytes)
     });
     let error = server.registry().listed(&Digest::of(b""), None).expect_err("without end");
-    assert!(matches!(error, Error::Many { .. }), "{error}");
+    assert!(error.to_string().ends_with("more than 100 pages"), "{error}");
     assert!(server.seen().len() <= super::referrers::MAX_PAGES);
 }
 
