@@ -192,8 +192,9 @@ fn of_manifest(
         }
     }
     let starts = config.command().and_then(|command| tree.program(&command, config.search()));
-    let key = |of: &PlatformEntry| (of.os.clone(), of.architecture.clone());
-    let says = config.platform().filter(|says| key(says) != key(&platform));
+    let says = config
+        .platform()
+        .filter(|says| (&says.os, &says.architecture) != (&platform.os, &platform.architecture));
     audit.configured = says.map(|says| says.to_string());
     // What starts decides; where that is a script, one program for the platform is enough to run it.
     audit.verdict = match &starts {

@@ -75,16 +75,19 @@ impl Registry {
         }
         // Whoever lists more would hide what comes after them: that is no list.
         if found.len() <= MAX_REFERRERS {
-            let what = format!("the list of what refers to {subject} in {}", self.name());
-            return Err(Error::Malformed { what, reason: format!("more than {MAX_PAGES} pages") });
+            return Err(self.malformed_list(subject, format!("more than {MAX_PAGES} pages")));
         }
         let what = format!("entries in the list of what refers to {subject}");
         Err(Error::Many { place: self.name(), what, limit: MAX_REFERRERS })
     }
 
     fn entries(&self, subject: &Digest, list: &[u8]) -> Result<Vec<Descriptor>, Error> {
-        let what = || format!("the list of what refers to {subject} in {}", self.name());
-        fallback::entries(list).map_err(|reason| Error::Malformed { what: what(), reason })
+        fallback::entries(list).map_err(|reason| self.malformed_list(subject, reason))
+    }
+
+    fn malformed_list(&self, subject: &Digest, reason: String) -> Error {
+        let what = format!("the list of what refers to {subject} in {}", self.name());
+        Error::Malformed { what, reason }
     }
 
     /// The entries of the index under a fallback tag; what stands there and is no list, lists nothing.

@@ -75,18 +75,15 @@ impl Server {
     }
 
     fn registry_of(&self, name: &str, credentials: Credentials) -> Registry {
-        let patience = Patience {
-            attempts: 3,
-            first_delay: Duration::from_millis(1),
-            total: Duration::from_secs(5),
-        };
-        let options = http::Options {
-            idle_timeout: Duration::from_millis(500),
-            patience,
-            ..http::Options::default()
-        };
+        let options = impatient(3, Duration::from_secs(5), Duration::from_millis(500));
         open(&format!("{}/{name}", self.address), credentials, options)
     }
+}
+
+/// Options with so many attempts, which end together after `total`, and each after `silence`.
+fn impatient(attempts: u32, total: Duration, silence: Duration) -> http::Options {
+    let patience = Patience { attempts, first_delay: Duration::from_millis(1), total };
+    http::Options { idle_timeout: silence, patience, ..http::Options::default() }
 }
 
 fn open(reference: &str, credentials: Credentials, options: http::Options) -> Registry {
@@ -203,16 +200,7 @@ fn silent_after(first: &'static [u8]) -> String {
 
 #[test]
 fn all_attempts_at_a_silent_registry_end_together() {
-    let patience = Patience {
-        attempts: 100,
-        first_delay: Duration::from_millis(1),
-        total: Duration::from_secs(1),
-    };
-    let options = http::Options {
-        idle_timeout: Duration::from_millis(300),
-        patience,
-        ..http::Options::default()
-    };
+    let options = impatient(100, Duration::from_secs(1), Duration::from_millis(300));
     let bytes = b"0123456789";
     let put = |registry: &Registry| {
         registry.put_blob(&blob(bytes), &|| Ok(store::Verified::new(&bytes[..], &blob(bytes))))
